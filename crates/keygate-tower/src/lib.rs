@@ -1,0 +1,1 @@
+//! keygate as a tower layer.

@@ -1,0 +1,161 @@
+//! The only room that asks what time it is.
+//!
+//! Everything else is handed a [`Timestamp`], so a test owns time by injecting a [`ManualClock`].
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chrono::{DateTime, Utc};
+
+/// Whole microseconds since the Unix epoch (UTC, leap seconds not counted).
+///
+/// Instants before 1970 do not exist here; conversions clamp them to the epoch.
+///
+/// ```
+/// use chrono::{DateTime, Utc};
+/// use keygate::clock::Timestamp;
+///
+/// let at: DateTime<Utc> = "2026-03-01T00:00:00Z".parse()?;
+/// assert_eq!(Timestamp::from(at).micros(), 1_772_323_200_000_000);
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `micros` microseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// This instant as a calendar value; the far end of chrono's calendar for anything beyond it.
+    #[must_use]
+    pub fn to_datetime(self) -> DateTime<Utc> {
+        i64::try_from(self.0)
+            .ok()
+            .and_then(DateTime::from_timestamp_micros)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// The instant `span` later, at the end of time at the latest.
+    #[must_use]
+    pub fn saturating_add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(whole_micros(span)))
+    }
+
+    /// Microseconds from `earlier` to this instant; zero when `earlier` is later.
+    #[must_use]
+    pub const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(u64::try_from(at.timestamp_micros()).unwrap_or(0))
+    }
+}
+
+impl From<Timestamp> for DateTime<Utc> {
+    fn from(at: Timestamp) -> Self {
+        at.to_datetime()
+    }
+}
+
+/// Tells the time.
+///
+/// A clock may step back; nothing in this crate breaks when it does.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The current instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The wall clock of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock room")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Timestamp(since_epoch.map_or(0, whole_micros))
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use keygate::clock::{Clock, ManualClock, Timestamp};
+///
+/// let clock = ManualClock::at(Timestamp::from_micros(5));
+/// clock.advance(Duration::from_micros(2));
+/// assert_eq!(clock.now().micros(), 7);
+/// ```
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that shows `at`.
+    #[must_use]
+    pub const fn at(at: Timestamp) -> Self {
+        Self(AtomicU64::new(at.0))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, span: Duration) {
+        self.0.fetch_add(whole_micros(span), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, backwards if need be.
+    pub fn set(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn whole_micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversions_clamp_instead_of_failing() {
+        assert_eq!(Timestamp::from(DateTime::<Utc>::MIN_UTC).micros(), 0);
+        assert_eq!(
+            Timestamp::from_micros(u64::MAX).to_datetime(),
+            DateTime::<Utc>::MAX_UTC
+        );
+        let end = Timestamp::from_micros(u64::MAX);
+        assert_eq!(end.saturating_add(Duration::from_secs(1)), end);
+    }
+
+    #[test]
+    fn the_system_clock_is_past_2020() {
+        assert!(SystemClock.now().seconds() > 1_577_836_800);
+    }
+}
