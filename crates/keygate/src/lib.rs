@@ -1,2 +1,50 @@
 //! API keys, scopes, plans, exact quotas and metering for HTTP APIs.
+//!
+//! This is the core of keygate. It knows no web framework, no Redis and no runtime: `keygate-tower`
+//! puts a [`Gate`] before any tower service, and other backends implement the [`port`]s.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`gate`] | the flow: present, admit, settle |
+//! | [`key`] | the text of keys, their digests and ids |
+//! | [`record`] | what a store knows of a key; the caller it becomes |
+//! | [`scope`] | permission words and queries over them |
+//! | [`constraint`] | where and how a key may be used |
+//! | [`plan`] | limits and ceilings, from code or TOML |
+//! | [`requirement`] | what a route demands |
+//! | [`limit`] | the arithmetic of rates and quotas, and its theory |
+//! | [`period`] | calendar windows in a time zone |
+//! | [`verdict`] | admissions and rejections, and the reasons |
+//! | [`wire`] | header names, statuses, problem bodies |
+//! | [`keyring`] | issue, list, disable, rotate, revoke |
+//! | [`usage`] | metered events and their rollups |
+//! | [`port`] | what a backend must do, law by law |
+//! | [`memory`] | the reference backend |
+//! | [`clock`] | what time it is |
+
 pub mod clock;
+pub mod constraint;
+pub mod gate;
+pub mod key;
+pub mod keyring;
+pub mod limit;
+pub mod memory;
+mod meter;
+pub mod period;
+pub mod plan;
+pub mod port;
+pub mod record;
+pub mod requirement;
+pub mod scope;
+pub mod usage;
+pub mod verdict;
+pub mod wire;
+
+pub use self::{
+    gate::Gate,
+    key::ApiKey,
+    keyring::{Keyring, NewKey},
+    plan::Plans,
+    record::Caller,
+    verdict::Verdict,
+};

@@ -1,0 +1,144 @@
+use std::sync::{Arc, atomic::Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::{Gate, NEXT_GATE};
+use crate::{
+    clock::{Clock, SystemClock},
+    key::{Digester, KeyFormat},
+    memory::{MemoryCounters, MemoryKeys, MemoryUsage},
+    meter::Meter,
+    plan::Plans,
+    port::{CounterStore, KeyStore, UsageStore},
+    wire::Wire,
+};
+
+/// A gate in the making: every port and setting, in memory and by default unless set.
+#[derive(Debug)]
+#[must_use]
+pub struct GateBuilder {
+    plans: Plans,
+    keys: Option<Arc<dyn KeyStore>>,
+    counters: Option<Arc<dyn CounterStore>>,
+    usage: Option<Arc<dyn UsageStore>>,
+    clock: Arc<dyn Clock>,
+    format: KeyFormat,
+    digester: Digester,
+    wire: Wire,
+    public_paths: Vec<String>,
+}
+
+impl GateBuilder {
+    pub(super) fn new(plans: Plans) -> Self {
+        Self {
+            plans,
+            keys: None,
+            counters: None,
+            usage: None,
+            clock: Arc::new(SystemClock),
+            format: KeyFormat::default(),
+            digester: Digester::default(),
+            wire: Wire::default(),
+            public_paths: Vec::new(),
+        }
+    }
+
+    /// Where key records are kept.
+    pub fn keys(self, keys: Arc<dyn KeyStore>) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
+        }
+    }
+
+    /// Where limits are counted.
+    pub fn counters(self, counters: Arc<dyn CounterStore>) -> Self {
+        Self {
+            counters: Some(counters),
+            ..self
+        }
+    }
+
+    /// Where usage is kept.
+    pub fn usage(self, usage: Arc<dyn UsageStore>) -> Self {
+        Self {
+            usage: Some(usage),
+            ..self
+        }
+    }
+
+    /// The clock, for the dates of keys, for usage, and for counters in memory.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The form of the keys it issues and takes; `kg_live_…` by default.
+    pub fn key_format(self, format: KeyFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    /// How key texts are hashed; plain SHA-256 by default.
+    pub fn digester(self, digester: Digester) -> Self {
+        Self { digester, ..self }
+    }
+
+    /// How it speaks HTTP.
+    pub fn wire(self, wire: Wire) -> Self {
+        Self { wire, ..self }
+    }
+
+    /// A path that needs no key, compared to the letter: `/healthz` opens neither `/healthz/` nor
+    /// anything below it.
+    pub fn public_path(mut self, path: impl Into<String>) -> Self {
+        self.public_paths.push(path.into());
+        self
+    }
+
+    /// Builds the gate.
+    ///
+    /// # Errors
+    /// If the wire has no place for a credential, or a public path does not begin with `/`.
+    pub fn build(self) -> Result<Arc<Gate>, GateError> {
+        if !self.wire.has_places() {
+            return Err(GateError::NoPlace);
+        }
+        if let Some(path) = self.public_paths.iter().find(|path| !path.starts_with('/')) {
+            return Err(GateError::PublicPath {
+                given: path.clone(),
+            });
+        }
+        let clock = self.clock;
+        let usage = self
+            .usage
+            .unwrap_or_else(|| Arc::new(MemoryUsage::default()));
+        Ok(Arc::new(Gate {
+            number: NEXT_GATE.fetch_add(1, Ordering::Relaxed),
+            keys: self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::default())),
+            counters: self
+                .counters
+                .unwrap_or_else(|| Arc::new(MemoryCounters::new(Arc::clone(&clock)))),
+            meter: Arc::new(Meter::new(usage, Arc::clone(&clock))),
+            clock,
+            plans: Arc::new(ArcSwap::from_pointee(self.plans)),
+            format: self.format,
+            digester: Arc::new(self.digester),
+            wire: Arc::new(self.wire),
+            public_paths: self.public_paths,
+        }))
+    }
+}
+
+/// A gate that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// No key could ever be presented.
+    #[error("wire: no place for a credential; add `bearer()`, `header(…)` or `query(…)`")]
+    NoPlace,
+    /// A public path that no request can have.
+    #[error("public path `{}`: a path begins with `/`", .given.escape_debug())]
+    PublicPath {
+        /// What was given.
+        given: String,
+    },
+}

@@ -1,0 +1,117 @@
+use std::num::NonZeroU64;
+
+use super::{Level, MAX_EXACT, RuleError, State, level::Refill};
+use crate::clock::Timestamp;
+
+/// The largest numerator: the fraction of a state then fits 32 bits.
+const MAX_NUM: u64 = (1 << 32) - 1;
+
+/// A count per time with a burst, as an exact fraction; see the [module](super) for the theory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    num: NonZeroU64,
+    den: NonZeroU64,
+    burst: u64,
+}
+
+impl Rate {
+    /// `count` units per `per_micros` microseconds, at most `burst` of them at once.
+    ///
+    /// # Errors
+    /// [`RuleError::Zero`] if any number is 0; [`RuleError::TooLarge`] if `count` and `per_micros`
+    /// in lowest terms leave more than 32 bits for the count, or `burst` is more than can be
+    /// counted exactly at this pace.
+    pub fn new(count: u64, per_micros: u64, burst: u64) -> Result<Self, RuleError> {
+        let (Some(num), Some(den)) = (NonZeroU64::new(count), NonZeroU64::new(per_micros)) else {
+            return Err(RuleError::Zero);
+        };
+        if burst == 0 {
+            return Err(RuleError::Zero);
+        }
+        let (num, den) = reduced(num, den);
+        if num.get() > MAX_NUM {
+            return Err(RuleError::TooLarge { most: MAX_NUM });
+        }
+        let most = MAX_EXACT / den;
+        if burst > most {
+            return Err(RuleError::TooLarge { most });
+        }
+        Ok(Self { num, den, burst })
+    }
+
+    /// The most that can be charged at once, in units.
+    #[must_use]
+    pub const fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// Units per microsecond in lowest terms: `(num, den)`.
+    #[must_use]
+    pub const fn pace(&self) -> (u64, u64) {
+        (self.num.get(), self.den.get())
+    }
+
+    pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
+        let capacity = self.burst.saturating_mul(self.den.get());
+        let used = if state.instant < now.micros() {
+            0
+        } else {
+            let lead = state.instant.saturating_sub(now.micros());
+            let backlog = lead.saturating_mul(self.num.get());
+            backlog.saturating_add(state.amount).min(capacity)
+        };
+        Level::new(
+            now,
+            used,
+            self.den,
+            capacity,
+            Refill::Flow { num: self.num },
+        )
+    }
+}
+
+fn reduced(a: NonZeroU64, b: NonZeroU64) -> (NonZeroU64, NonZeroU64) {
+    let divisor = gcd(a, b);
+    let by = |n: NonZeroU64| NonZeroU64::new(n.get() / divisor).unwrap_or(NonZeroU64::MIN);
+    (by(a), by(b))
+}
+
+fn gcd(mut a: NonZeroU64, mut b: NonZeroU64) -> NonZeroU64 {
+    while let Some(rest) = NonZeroU64::new(a.get() % b) {
+        (a, b) = (b, rest);
+    }
+    b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_kept_in_lowest_terms() {
+        assert_eq!(Rate::new(10, 1_000_000, 20).unwrap().pace(), (1, 100_000));
+        assert_eq!(Rate::new(7, 3, 1).unwrap().pace(), (7, 3));
+        assert_eq!(
+            Rate::new(86_400, 86_400_000_000, 1).unwrap().pace(),
+            (1, 1_000_000)
+        );
+    }
+
+    #[test]
+    fn zero_and_overflow_are_refused() {
+        assert_eq!(Rate::new(0, 1, 1), Err(RuleError::Zero));
+        assert_eq!(Rate::new(1, 0, 1), Err(RuleError::Zero));
+        assert_eq!(Rate::new(1, 1, 0), Err(RuleError::Zero));
+        assert_eq!(
+            Rate::new(1 << 32, 1, 1),
+            Err(RuleError::TooLarge { most: MAX_NUM })
+        );
+        let per_day = 86_400_000_000;
+        let most = MAX_EXACT / per_day;
+        assert!(Rate::new(1, per_day, most).is_ok());
+        assert_eq!(
+            Rate::new(1, per_day, most + 1),
+            Err(RuleError::TooLarge { most })
+        );
+    }
+}

@@ -1,0 +1,262 @@
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, RandomState},
+    mem::{Discriminant, discriminant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    key::KeyId,
+    limit::{Level, Readings, Rule, State, decide},
+    plan::{Limit, Name, Partition},
+    port::{BoxFuture, Charge, CounterStore, StoreError},
+    record::ConsumerId,
+};
+
+/// A power of two, well above the number of cores: two consumers rarely wait for each other.
+const SHARDS: u64 = 64;
+
+/// How often a shard looks for states that say nothing any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Counters in this process: exact for one replica.
+///
+/// A consumer's counters and those of its keys live in one shard behind one lock, so a charge over
+/// both is one atomic step. Idle state is forgotten: within a minute of traffic on its shard, or at
+/// once by [`forget_idle`](Self::forget_idle).
+pub struct MemoryCounters {
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    consumers: Subjects<ConsumerId>,
+    keys: Subjects<KeyId>,
+    sweep_at: Timestamp,
+}
+
+struct Subjects<K>(HashTable<(K, Subject)>);
+
+/// The owners that one charge touches.
+struct Owners<'s> {
+    consumer: Option<&'s mut Subject>,
+    key: Option<&'s mut Subject>,
+}
+
+/// The counters of one owner.
+#[derive(Default)]
+struct Subject {
+    slots: Vec<Slot>,
+    forgotten_at: Timestamp,
+}
+
+struct Slot {
+    name: Name,
+    /// A rate and a quota of one name are two counters: their states mean different things.
+    kind: Discriminant<Rule>,
+    state: State,
+}
+
+impl MemoryCounters {
+    /// Counters by this clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self {
+            clock,
+            hasher: RandomState::new(),
+            shards,
+        }
+    }
+
+    /// How many owners have counters that may still say something.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        self.shards
+            .iter()
+            .map(lock)
+            .map(|shard| shard.consumers.0.len() + shard.keys.0.len())
+            .sum()
+    }
+
+    /// Forgets now what says nothing any more.
+    pub fn forget_idle(&self) {
+        let now = self.clock.now();
+        self.shards
+            .iter()
+            .for_each(|shard| lock(shard).sweep(now, &self.hasher));
+    }
+
+    fn count(&self, charge: &Charge<'_>) -> Readings {
+        let now = self.clock.now();
+        let hash = self.hasher.hash_one(charge.consumer);
+        let shard = self.shards.get(shard_of(hash));
+        shard
+            .map(|shard| lock(shard).charge(charge, now, hash, &self.hasher))
+            .unwrap_or_default()
+    }
+}
+
+impl Default for MemoryCounters {
+    fn default() -> Self {
+        Self::new(Arc::new(SystemClock))
+    }
+}
+
+impl fmt::Debug for MemoryCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCounters")
+            .field("subjects", &self.subjects())
+            .finish_non_exhaustive()
+    }
+}
+
+impl CounterStore for MemoryCounters {
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.count(charge))))
+    }
+}
+
+impl Shard {
+    fn charge(
+        &mut self,
+        charge: &Charge<'_>,
+        now: Timestamp,
+        consumer_hash: u64,
+        hasher: &RandomState,
+    ) -> Readings {
+        if self.sweep_at <= now {
+            self.sweep(now, hasher);
+        }
+        let counts = |partition| {
+            charge
+                .limits
+                .iter()
+                .any(|limit| limit.partition() == partition)
+        };
+        let mut owners = Owners {
+            consumer: counts(Partition::Consumer)
+                .then(|| self.consumers.of(charge.consumer, consumer_hash, hasher)),
+            key: counts(Partition::Key).then(|| {
+                self.keys
+                    .of(&charge.key, hasher.hash_one(charge.key), hasher)
+            }),
+        };
+        let mut levels: SmallVec<[Level; 4]> = charge
+            .limits
+            .iter()
+            .map(|limit| limit.rule().level(owners.state(limit), now))
+            .collect();
+        let readings = decide(&mut levels, charge.cost);
+        if charge.cost > 0 && readings.iter().all(|reading| reading.within) {
+            for (limit, level) in charge.limits.iter().zip(&levels) {
+                owners.keep(limit, level);
+            }
+        }
+        readings
+    }
+
+    fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
+        self.consumers.sweep(now, hasher);
+        self.keys.sweep(now, hasher);
+        self.sweep_at = now.saturating_add(SWEEP_EVERY);
+    }
+}
+
+impl Owners<'_> {
+    fn state(&mut self, limit: &Limit) -> State {
+        self.of(limit)
+            .map(|subject| subject.state(limit))
+            .unwrap_or_default()
+    }
+
+    fn keep(&mut self, limit: &Limit, level: &Level) {
+        if let Some(subject) = self.of(limit) {
+            subject.keep(limit, level);
+        }
+    }
+
+    fn of(&mut self, limit: &Limit) -> Option<&mut Subject> {
+        match limit.partition() {
+            Partition::Consumer => self.consumer.as_deref_mut(),
+            Partition::Key => self.key.as_deref_mut(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Subjects<K> {
+    /// The subject of an owner. Only a new owner's id is cloned.
+    fn of(&mut self, owner: &K, hash: u64, hasher: &RandomState) -> &mut Subject {
+        let is_owner = |(other, _): &(K, Subject)| other == owner;
+        let entry = self
+            .0
+            .entry(hash, is_owner, |(other, _)| hasher.hash_one(other));
+        &mut entry
+            .or_insert_with(|| (owner.clone(), Subject::default()))
+            .into_mut()
+            .1
+    }
+
+    /// Forgets what says nothing any more, and gives back room that was needed once.
+    fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
+        self.0.retain(|(_, subject)| subject.forgotten_at > now);
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0
+                .shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
+        }
+    }
+}
+
+impl<K> Default for Subjects<K> {
+    fn default() -> Self {
+        Self(HashTable::new())
+    }
+}
+
+impl Subject {
+    fn state(&self, limit: &Limit) -> State {
+        let slot = self.slots.iter().find(|slot| slot.is(limit));
+        slot.map(|slot| slot.state).unwrap_or_default()
+    }
+
+    fn keep(&mut self, limit: &Limit, level: &Level) {
+        self.forgotten_at = self.forgotten_at.max(level.forgotten_at());
+        match self.slots.iter_mut().find(|slot| slot.is(limit)) {
+            Some(slot) => slot.state = level.state(),
+            None => self.slots.push(Slot::new(limit, level.state())),
+        }
+    }
+}
+
+impl Slot {
+    fn new(limit: &Limit, state: State) -> Self {
+        let kind = discriminant(limit.rule());
+        Self {
+            name: limit.name().clone(),
+            kind,
+            state,
+        }
+    }
+
+    fn is(&self, limit: &Limit) -> bool {
+        self.name.is(limit.name()) && self.kind == discriminant(limit.rule())
+    }
+}
+
+/// A panic elsewhere cannot leave a shard half written: a charge decides first and then only stores
+/// numbers. So a poisoned lock is as good as any.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The low bits choose the shard: the table inside goes by the high ones.
+fn shard_of(hash: u64) -> usize {
+    usize::try_from(hash % SHARDS).unwrap_or(0)
+}

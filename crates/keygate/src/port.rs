@@ -1,0 +1,245 @@
+//! The ports: what a backend must do, as traits whose laws have names.
+//!
+//! Every law is a function of the `conformance` suite (behind the feature of that name), and one
+//! entry function a port runs all of them: a backend that passes them can stand behind a gate.
+//! Ports are async and object-safe; a call never blocks the thread, and none has a default method,
+//! so that a decorator cannot forget one.
+
+use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    key::{KeyDigest, KeyId},
+    limit::Readings,
+    plan::Limit,
+    record::{ConsumerId, KeyRecord, KeyStatus},
+    usage::{Rollup, UsageEvent, UsageQuery},
+};
+
+/// A future of a port.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A backend failed. This is never a verdict by itself: the gate makes one of it, by policy.
+#[derive(Debug)]
+pub struct StoreError {
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    /// Wraps what went wrong. The text must hold no key.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store failed: {}", self.source)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// Keeps key records.
+///
+/// # Laws
+/// - `found_by_digest_and_id`: what was committed is found by its digest and by its id, equal to
+///   what was committed.
+/// - `unknown_is_none`: a digest or id that was never committed is `None`, not a fault.
+/// - `changes_show_at_once`: after a commit, every way to read shows it.
+/// - `commit_is_all_or_nothing`: if one record of a commit conflicts, none is written.
+/// - `stale_revision_conflicts`: a new record must have revision 0 and an unused id; a change must
+///   have the stored revision plus one; anything else is a conflict.
+/// - `digest_is_unique`: two records never share a digest, and a record never changes its own.
+/// - `racing_commits_have_one_winner`: of several changes to the same revision one is done and the
+///   others conflict.
+/// - `list_is_complete_and_ordered`: pages by id, each record once, filtered as asked.
+pub trait KeyStore: fmt::Debug + Send + Sync {
+    /// The record with this digest.
+    fn find<'a>(
+        &'a self,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>>;
+
+    /// The record with this id.
+    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>>;
+
+    /// The records a filter selects, ordered by id.
+    fn list<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+
+    /// Writes records, all or none.
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>>;
+}
+
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Commit {
+    /// Everything was written.
+    Done,
+    /// Nothing was written: somebody else was first.
+    Conflict,
+}
+
+/// Which records to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyFilter {
+    /// Only keys of this consumer.
+    pub consumer: Option<ConsumerId>,
+    /// Only keys of this plan.
+    pub plan: Option<String>,
+    /// Only keys of this status.
+    pub status: Option<KeyStatus>,
+    /// Only keys after this id: the last of the page before.
+    pub after: Option<KeyId>,
+    /// At most so many.
+    pub most: usize,
+}
+
+impl Default for KeyFilter {
+    fn default() -> Self {
+        Self {
+            consumer: None,
+            plan: None,
+            status: None,
+            after: None,
+            most: 100,
+        }
+    }
+}
+
+impl KeyFilter {
+    /// Only keys of this consumer.
+    #[must_use]
+    pub fn consumer(self, consumer: ConsumerId) -> Self {
+        Self {
+            consumer: Some(consumer),
+            ..self
+        }
+    }
+
+    /// Only keys of this plan.
+    #[must_use]
+    pub fn plan(self, plan: impl Into<String>) -> Self {
+        Self {
+            plan: Some(plan.into()),
+            ..self
+        }
+    }
+
+    /// Only keys of this status.
+    #[must_use]
+    pub fn status(self, status: KeyStatus) -> Self {
+        Self {
+            status: Some(status),
+            ..self
+        }
+    }
+
+    /// Only keys after this id: the last of the page before.
+    #[must_use]
+    pub fn after(self, id: KeyId) -> Self {
+        Self {
+            after: Some(id),
+            ..self
+        }
+    }
+
+    /// At most so many; 100 unless said otherwise.
+    #[must_use]
+    pub fn most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Whether a record is selected, the page's bounds aside.
+    #[must_use]
+    pub fn selects(&self, record: &KeyRecord) -> bool {
+        self.consumer
+            .as_ref()
+            .is_none_or(|consumer| *consumer == record.consumer)
+            && self
+                .plan
+                .as_ref()
+                .is_none_or(|plan| plan == record.plan.as_str())
+            && self.status.is_none_or(|status| status == record.status)
+    }
+}
+
+/// Limits and the cost of one request, ready to be counted.
+///
+/// The owner of a limit's counter is the consumer or the key's lineage, by the limit's partition.
+/// The consumer is also what a shared backend places both by, so that one charge is one atomic
+/// step in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'a> {
+    /// Who pays.
+    pub consumer: &'a ConsumerId,
+    /// The lineage of the key.
+    pub key: KeyId,
+    /// What counts; never two limits of one name.
+    pub limits: &'a [Limit],
+    /// Units to charge. A cost of 0 reads and changes nothing.
+    pub cost: u64,
+}
+
+/// Counts.
+///
+/// A counter belongs to (owner, limit name, kind of rule), not to a plan. The store owns time: by
+/// its own clock, for all replicas, so a charge carries no instant and a reading only durations.
+///
+/// # Laws
+/// - `burst_then_pace`: a rate admits its burst at once, then one unit per interval.
+/// - `quota_is_exact`: a quota admits its amount in a window, not one more or less, under any
+///   concurrency.
+/// - `all_or_nothing`: a charge counts against every limit or none.
+/// - `denied_moves_nothing`: a refusal changes no counter.
+/// - `partitions_are_strangers`: owners do not touch each other's counters; keys of one consumer
+///   share the consumer's.
+/// - `cost_is_weight`: a charge of n is n charges of one; a charge of 0 fits and changes nothing.
+/// - `over_capacity_never_fits`: a cost above a capacity is refused without a retry.
+/// - `retry_is_honest`: a microsecond before the retry it is refused, on time it is admitted.
+/// - `period_turns_over`: a new window starts with everything, the old one's usage gone.
+/// - `reset_never_lies`: once the reset has passed, more remains than before.
+/// - `plan_change_keeps_usage`: limits of one name under one owner share what was used, whatever
+///   the numbers; a lowered limit clamps, a raised one helps at once.
+/// - `state_always_expires`: a counter that says nothing any more is forgotten.
+/// - `agrees_with_limit`: readings are those of the [`limit`](crate::limit) arithmetic.
+pub trait CounterStore: fmt::Debug + Send + Sync {
+    /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
+    /// charge was made iff all say `within`.
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>>;
+}
+
+/// Keeps usage.
+///
+/// # Laws
+/// - `every_event_counts_once`: the rollups of a query sum to the events recorded in its range.
+/// - `rollups_are_by_key_operation_outcome`: events that differ in one of these, or in the bucket
+///   of their time, are told apart; others are summed.
+/// - `granularities_agree`: minutes, hours and days of the same range sum to the same.
+/// - `filters_select`: a query returns what it asks for and nothing else.
+/// - `last_used_is_latest`: the latest use of a key, whatever the order of recording.
+pub trait UsageStore: fmt::Debug + Send + Sync {
+    /// Takes one event. Stands on the request path: it must not wait for anything. A backend that
+    /// ships events elsewhere buffers here and flushes by itself.
+    fn record(&self, event: &UsageEvent<'_>);
+
+    /// The rollups a query selects, ordered by time, key, operation and outcome.
+    fn query<'a>(&'a self, query: &'a UsageQuery)
+    -> BoxFuture<'a, Result<Vec<Rollup>, StoreError>>;
+
+    /// When a request last showed this key, whatever became of it; `None` when never, or longer ago
+    /// than the store remembers.
+    fn last_used(&self, key: KeyId) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, StoreError>>;
+}

@@ -1,0 +1,260 @@
+//! What a store knows of a key, and the caller it becomes once a request has shown that key.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{
+    clock::Timestamp,
+    constraint::Constraint,
+    key::{KeyDigest, KeyHint, KeyId},
+    plan::{Name, Plan},
+    scope::{Scope, ScopeQuery, ScopeSet},
+    verdict::Reason,
+};
+
+/// The longest consumer id, in bytes.
+pub const MAX_CONSUMER_LEN: usize = 128;
+
+/// Who owns keys and pays: a project or an organisation, in the words of your own database.
+///
+/// 1 to 128 visible ASCII characters. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId(Arc<str>);
+
+/// Text that cannot be a consumer id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "consumer `{}` is no id; use 1 to {MAX_CONSUMER_LEN} visible ASCII characters without spaces",
+    .given.escape_debug()
+)]
+pub struct ConsumerIdError {
+    given: String,
+}
+
+impl ConsumerId {
+    /// Reads a consumer id.
+    ///
+    /// # Errors
+    /// If the text is empty, too long, or holds a space, a control character or non-ASCII.
+    pub fn parse(text: &str) -> Result<Self, ConsumerIdError> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=MAX_CONSUMER_LEN).contains(&text.len()) {
+            return Ok(Self(Arc::from(text)));
+        }
+        let given = text.chars().take(MAX_CONSUMER_LEN).collect();
+        Err(ConsumerIdError { given })
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ConsumerId {
+    type Err = ConsumerIdError;
+
+    fn from_str(text: &str) -> Result<Self, ConsumerIdError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for ConsumerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConsumerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a store knows of one key. The key's text is not in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KeyRecord {
+    /// The public handle.
+    pub id: KeyId,
+    /// What the key's text hashes to.
+    pub digest: KeyDigest,
+    /// The key as people may see it: `prefix_env_…last4`.
+    pub hint: KeyHint,
+    /// A name for people, such as "CI"; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Who owns the key.
+    pub consumer: ConsumerId,
+    /// The plan that holds it to its limits, by name, so that an edit of the plan reaches it.
+    pub plan: Name,
+    /// What the key may do, under the ceiling of its plan. Empty grants nothing.
+    #[serde(default)]
+    pub scopes: ScopeSet,
+    /// Facts for the handler, such as a country; see [`Caller::attribute`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Where and how it may be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
+    /// Whether it is in use at all.
+    pub status: KeyStatus,
+    /// When it was issued.
+    pub created: DateTime<Utc>,
+    /// It is refused before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// It is refused from this instant on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+    /// The first key of its chain of rotations, itself if never rotated: the owner of the counters
+    /// of per-key limits, which therefore survive a rotation.
+    pub lineage: KeyId,
+    /// The key it was rotated to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<KeyId>,
+    /// Grows by one with every change; a write names the revision it makes.
+    pub revision: u64,
+}
+
+/// Whether a key is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeyStatus {
+    /// In use.
+    Active,
+    /// Switched off, and can be switched on again.
+    Disabled,
+    /// Ended for good.
+    Revoked,
+}
+
+impl KeyRecord {
+    /// Whether `presented` is the digest of this record's key, and the key is in use at `now`. The
+    /// digests are compared in constant time.
+    ///
+    /// # Errors
+    /// The first of: unknown, disabled or revoked, not yet valid, expired.
+    pub fn authenticate(&self, presented: &KeyDigest, now: Timestamp) -> Result<(), Reason> {
+        if !self.digest.matches(presented) {
+            return Err(Reason::UnknownKey);
+        }
+        match self.status {
+            KeyStatus::Active => {}
+            KeyStatus::Disabled => return Err(Reason::DisabledKey),
+            KeyStatus::Revoked => return Err(Reason::RevokedKey),
+        }
+        if self.not_before.is_some_and(|start| now < start.into()) {
+            return Err(Reason::KeyNotYetValid);
+        }
+        if self.expires.is_some_and(|end| Timestamp::from(end) <= now) {
+            return Err(Reason::ExpiredKey);
+        }
+        Ok(())
+    }
+}
+
+/// An authenticated consumer, with its key, scopes and plan.
+///
+/// Only the gate makes one, by authenticating a request: holding one is proof. Handlers find it in
+/// the request's extensions. Cheap to clone.
+#[derive(Clone)]
+pub struct Caller {
+    record: Arc<KeyRecord>,
+    plan: Arc<Plan>,
+    /// The gate that let it in, so that another layer of the same gate does not count it again.
+    gate: u64,
+}
+
+impl Caller {
+    /// To be called only after [`KeyRecord::authenticate`] agreed.
+    pub(crate) fn new(record: Arc<KeyRecord>, plan: Arc<Plan>, gate: u64) -> Self {
+        Self { record, plan, gate }
+    }
+
+    pub(crate) fn was_admitted_by(&self, gate: u64) -> bool {
+        self.gate == gate
+    }
+
+    /// Who owns the key.
+    #[must_use]
+    pub fn consumer(&self) -> &ConsumerId {
+        &self.record.consumer
+    }
+
+    /// The key's public handle.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.record.id
+    }
+
+    /// The plan that holds it to its limits.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// All the store knows of the key.
+    #[must_use]
+    pub fn record(&self) -> &Arc<KeyRecord> {
+        &self.record
+    }
+
+    /// A fact kept with the key for the handler, such as a country.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.record.attributes.get(name).map(String::as_str)
+    }
+
+    /// Whether both the key and its plan grant this scope.
+    #[must_use]
+    pub fn may(&self, scope: &Scope) -> bool {
+        self.record.scopes.covers(scope) && self.plan.scopes().covers(scope)
+    }
+
+    /// Checks the constraints of the key and what a route demands of its scopes.
+    ///
+    /// # Errors
+    /// [`Reason::InsufficientScope`] if a query is not met by what both key and plan grant.
+    pub fn authorize(&self, required: &[ScopeQuery]) -> Result<(), Reason> {
+        self.record
+            .constraints
+            .iter()
+            .try_for_each(Constraint::check)?;
+        if required
+            .iter()
+            .all(|query| query.is_met_by(|scope| self.may(scope)))
+        {
+            Ok(())
+        } else {
+            Err(Reason::InsufficientScope)
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("consumer", self.consumer())
+            .field("key_id", &self.key_id())
+            .field("plan", self.plan.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! Finding the one credential of a request, and hiding it from everything further in.
+
+use smallvec::SmallVec;
+
+use super::{RequestHead, RequestHeadMut, Wire};
+use crate::verdict::Reason;
+
+pub(super) const AUTHORIZATION: &str = "authorization";
+const ORIGIN: &str = "origin";
+const PREFLIGHT_METHOD: &str = "access-control-request-method";
+
+/// What people call the parameter, for a helpful word where queries are off.
+const USUAL_PARAMETER: &str = "api_key";
+
+/// The credential of a request, still as text.
+pub(crate) struct Extraction<'r> {
+    pub(crate) text: &'r [u8],
+    pub(crate) places: SmallVec<[Place; 1]>,
+}
+
+/// Where a credential stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Authorization,
+    /// The header of this index in the wire's list.
+    Header(usize),
+    Query,
+}
+
+/// A request without a usable credential.
+pub(crate) struct NoCredential {
+    pub(crate) reason: Reason,
+    pub(crate) detail: Option<&'static str>,
+}
+
+impl Wire {
+    /// Whether the request asks what a browser may send (Fetch standard, CORS-preflight request): it
+    /// never carries credentials.
+    pub(crate) fn is_preflight(request: &impl RequestHead) -> bool {
+        request.method() == "OPTIONS"
+            && Self::is_cross_origin(request)
+            && request.header(PREFLIGHT_METHOD).next().is_some()
+    }
+
+    /// Whether scripts of another origin may want to read the fields.
+    pub(crate) fn is_cross_origin(request: &impl RequestHead) -> bool {
+        request.header(ORIGIN).next().is_some()
+    }
+
+    /// The one credential of the request. The same text in two places is one credential.
+    pub(crate) fn credential<'r>(
+        &self,
+        request: &'r impl RequestHead,
+    ) -> Result<Extraction<'r>, NoCredential> {
+        let mut found: Option<Extraction<'r>> = None;
+        let mut take = |text: &'r [u8], place: Place| match &mut found {
+            None => {
+                found = Some(Extraction {
+                    text,
+                    places: SmallVec::from_elem(place, 1),
+                });
+                Ok(())
+            }
+            Some(before) if before.text == text && !before.places.contains(&place) => {
+                before.places.push(place);
+                Ok(())
+            }
+            Some(_) => Err(NoCredential {
+                reason: Reason::AmbiguousCredential,
+                detail: None,
+            }),
+        };
+        if !self.schemes.is_empty() {
+            for value in request.header(AUTHORIZATION) {
+                if let Some(text) = self.after_scheme(value) {
+                    take(text, Place::Authorization)?;
+                }
+            }
+        }
+        for (index, name) in self.headers.iter().enumerate() {
+            for value in request.header(name) {
+                take(value, Place::Header(index))?;
+            }
+        }
+        if let (Some(parameter), Some(query)) = (&self.query, request.query()) {
+            for value in values_of(query, parameter) {
+                take(value.as_bytes(), Place::Query)?;
+            }
+        }
+        found.ok_or_else(|| NoCredential {
+            reason: Reason::MissingKey,
+            detail: self.query_is_off_but_used(request),
+        })
+    }
+
+    /// Hides a credential that stood in these places.
+    pub(crate) fn conceal(&self, places: &[Place], request: &mut impl RequestHeadMut) {
+        for place in places {
+            let header = match *place {
+                Place::Authorization => AUTHORIZATION,
+                Place::Header(index) => match self.headers.get(index) {
+                    Some(name) => name,
+                    None => continue,
+                },
+                Place::Query => {
+                    if let Some(rest) = self.without_parameter(request) {
+                        request.set_path_and_query(&rest);
+                    }
+                    continue;
+                }
+            };
+            if self.strip {
+                request.remove(header);
+            } else {
+                request.mark_sensitive(header);
+            }
+        }
+    }
+
+    /// What follows the scheme, if it is one of ours. Schemes are case-insensitive (RFC 9110,
+    /// section 11.1); other schemes are none of our business.
+    fn after_scheme<'r>(&self, value: &'r [u8]) -> Option<&'r [u8]> {
+        self.schemes.iter().find_map(|scheme| {
+            let (start, rest) = value.split_at_checked(scheme.len())?;
+            let ours = start.eq_ignore_ascii_case(scheme.as_bytes());
+            match rest.split_first() {
+                None if ours => Some(rest),
+                Some((b' ', text)) if ours => Some(text.trim_ascii_start()),
+                _ => None,
+            }
+        })
+    }
+
+    fn query_is_off_but_used(&self, request: &impl RequestHead) -> Option<&'static str> {
+        let off = self.query.is_none();
+        let used = request.query().is_some_and(|query| {
+            let named = |name: &str| values_of(query, name).next().is_some();
+            named(USUAL_PARAMETER) || self.headers.iter().any(|name| named(name))
+        });
+        (off && used).then_some(
+            "A key in the query is not accepted here: URIs end up in logs. Send it in a header.",
+        )
+    }
+
+    fn without_parameter(&self, request: &impl RequestHead) -> Option<String> {
+        let (parameter, query) = (self.query.as_deref()?, request.query()?);
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| {
+                pair.split_once('=')
+                    .is_none_or(|(name, _)| name != parameter)
+            })
+            .collect();
+        let path = request.path();
+        Some(if kept.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", kept.join("&"))
+        })
+    }
+}
+
+fn values_of<'q>(query: &'q str, parameter: &str) -> impl Iterator<Item = &'q str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(move |(name, _)| *name == parameter)
+        .map(|(_, value)| value)
+}

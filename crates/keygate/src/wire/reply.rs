@@ -1,0 +1,207 @@
+//! Refusals as responses: problem details (RFC 9457), challenges (RFC 6750), Retry-After (RFC 9110).
+
+use serde::Serialize;
+
+use super::{API_KEY, BEARER, Fields, Wire, fields::whole_seconds};
+use crate::{
+    plan::Name,
+    scope::ScopeQuery,
+    verdict::{Reason, Rejection},
+};
+
+const CONTENT_TYPE: &str = "content-type";
+const PROBLEM_JSON: &str = "application/problem+json";
+const RETRY_AFTER: &str = "retry-after";
+const WWW_AUTHENTICATE: &str = "www-authenticate";
+
+/// Problem types of draft-ietf-httpapi-ratelimit-headers.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const REDUCED_CAPACITY: &str =
+    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// Seconds to wait while a store is out of reach.
+const RETRY_UNAVAILABLE_SECONDS: u64 = 1;
+
+/// A response as plain values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The header fields, to be appended.
+    pub headers: Fields,
+    /// The body.
+    pub body: String,
+}
+
+/// What a reason looks like to a client. One row a reason: the table of the wire.
+struct Row {
+    status: u16,
+    kind: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    /// The `error` of the challenge; `None` for no challenge, empty for one without an error.
+    challenge: Option<&'static str>,
+}
+
+impl Row {
+    const fn unauthorized(error: &'static str, detail: &'static str) -> Self {
+        let (kind, title) = ("about:blank", "Unauthorized");
+        Self {
+            status: 401,
+            kind,
+            title,
+            detail,
+            challenge: Some(error),
+        }
+    }
+
+    const fn limited(detail: &'static str) -> Self {
+        let (kind, title) = (QUOTA_EXCEEDED, "Quota exceeded");
+        Self {
+            status: 429,
+            kind,
+            title,
+            detail,
+            challenge: None,
+        }
+    }
+
+    const fn unavailable(detail: &'static str) -> Self {
+        let (kind, title) = (REDUCED_CAPACITY, "Temporarily reduced capacity");
+        Self {
+            status: 503,
+            kind,
+            title,
+            detail,
+            challenge: None,
+        }
+    }
+
+    const fn of(reason: Reason) -> Self {
+        const TOKEN: &str = "invalid_token";
+        match reason {
+            // RFC 6750, section 3.1: a request without authentication gets no error code.
+            Reason::MissingKey => {
+                Self::unauthorized("", "This API needs a key, and none was sent.")
+            }
+            Reason::MalformedKey => Self::unauthorized(
+                TOKEN,
+                "What was sent has not the form of a key of this API.",
+            ),
+            Reason::UnknownKey => Self::unauthorized(TOKEN, "There is no such key."),
+            Reason::DisabledKey => Self::unauthorized(TOKEN, "This key is switched off."),
+            Reason::RevokedKey => Self::unauthorized(TOKEN, "This key is revoked."),
+            Reason::ExpiredKey => Self::unauthorized(TOKEN, "This key has expired."),
+            Reason::KeyNotYetValid => Self::unauthorized(TOKEN, "This key is not valid yet."),
+            Reason::AmbiguousCredential => Self {
+                status: 400,
+                kind: "about:blank",
+                title: "Bad Request",
+                detail: "More than one credential was sent. Send one key, once.",
+                challenge: Some("invalid_request"),
+            },
+            Reason::InsufficientScope => Self {
+                status: 403,
+                kind: "about:blank",
+                title: "Forbidden",
+                detail: "This key, or its plan, lacks a scope that is needed here.",
+                challenge: Some("insufficient_scope"),
+            },
+            Reason::RateLimited => Self::limited("Too many requests at once. Slow down."),
+            Reason::QuotaExhausted => Self::limited("The allowance of this period is used up."),
+            Reason::CostExceedsLimit => {
+                Self::limited("This request weighs more than the plan can ever allow at once.")
+            }
+            Reason::LimiterUnavailable => Self::unavailable("Requests cannot be counted just now."),
+            Reason::KeysUnavailable => Self::unavailable("Keys cannot be checked just now."),
+            Reason::PlanUnavailable => Self::unavailable("The plan of this key is not available."),
+        }
+    }
+}
+
+/// The problem details of a refusal.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    violated_policies: &'a [Name],
+}
+
+impl Wire {
+    pub(crate) fn reply(&self, rejection: &Rejection) -> Reply {
+        let row = Row::of(rejection.reason());
+        let problem = Problem {
+            r#type: row.kind,
+            title: row.title,
+            status: row.status,
+            detail: rejection.detail().unwrap_or(row.detail),
+            code: rejection.reason().code(),
+            violated_policies: rejection.violated(),
+        };
+        let mut headers = self.fields(rejection.counted(), rejection.is_cross_origin());
+        headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned()));
+        if let Some(error) = row.challenge {
+            headers.push((WWW_AUTHENTICATE, self.challenge(error, rejection)));
+        }
+        if let Some(seconds) = retry_after(row.status, rejection) {
+            headers.push((RETRY_AFTER, seconds.to_string()));
+        }
+        // A struct of text and numbers always serializes.
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        Reply {
+            status: row.status,
+            headers,
+            body,
+        }
+    }
+
+    fn challenge(&self, error: &str, rejection: &Rejection) -> String {
+        let scheme = if self.schemes.contains(&BEARER) {
+            BEARER
+        } else {
+            API_KEY
+        };
+        let mut challenge = format!("{scheme} realm=\"{}\"", self.realm);
+        if !error.is_empty() {
+            challenge.push_str(", error=\"");
+            challenge.push_str(error);
+            challenge.push('"');
+        }
+        if rejection.reason() == Reason::InsufficientScope {
+            challenge.push_str(", scope=\"");
+            let mut told: Vec<&str> = Vec::new();
+            for scope in rejection
+                .requirement()
+                .scopes()
+                .iter()
+                .flat_map(ScopeQuery::scopes)
+            {
+                if !told.contains(&scope.as_str()) {
+                    told.push(scope.as_str());
+                }
+            }
+            challenge.push_str(&told.join(" "));
+            challenge.push('"');
+        }
+        challenge
+    }
+}
+
+/// The longest wait of what refused, in whole seconds and at least one; nothing if one of them will
+/// never fit.
+fn retry_after(status: u16, rejection: &Rejection) -> Option<u64> {
+    if status == 503 {
+        return Some(RETRY_UNAVAILABLE_SECONDS);
+    }
+    let failed = rejection.counted().failed();
+    let waits: Option<Vec<u64>> = failed.map(|(_, reading)| reading.retry_micros).collect();
+    waits?
+        .into_iter()
+        .max()
+        .map(|micros| whole_seconds(micros).max(1))
+}
