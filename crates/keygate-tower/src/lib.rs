@@ -1,1 +1,8 @@
-//! keygate as a tower layer.
+#![doc = include_str!("../README.md")]
+
+mod future;
+mod head;
+mod layer;
+mod service;
+
+pub use self::{future::ResponseFuture, layer::KeygateLayer, service::Keygate};

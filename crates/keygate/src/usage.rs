@@ -36,10 +36,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The service answered with this status.
+    /// The service answered with this status, or failed without a response.
     #[must_use]
-    pub fn answered(status: u16) -> Self {
-        Self::Admitted(match status / 100 {
+    pub fn answered(status: Option<u16>) -> Self {
+        Self::Admitted(match status.unwrap_or_default() / 100 {
             1 => StatusClass::Informational,
             2 => StatusClass::Success,
             3 => StatusClass::Redirection,
@@ -61,7 +61,7 @@ pub enum StatusClass {
     Redirection,
     /// 4xx
     ClientError,
-    /// 5xx, and whatever is no status at all
+    /// 5xx, and whatever is no response at all
     ServerError,
 }
 
@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn statuses_fall_into_their_class() {
-        let classes = [100, 200, 204, 301, 404, 429, 500, 599, 0, 999].map(Outcome::answered);
+        let classes = [100, 200, 204, 301, 404, 429, 500, 599, 0, 999]
+            .map(|status| Outcome::answered(Some(status)));
         use StatusClass::{ClientError, Informational, Redirection, ServerError, Success};
         let expected = [
             Informational,
@@ -203,5 +204,6 @@ mod tests {
             ServerError,
         ];
         assert_eq!(classes, expected.map(Outcome::Admitted));
+        assert_eq!(Outcome::answered(None), Outcome::Admitted(ServerError));
     }
 }

@@ -224,8 +224,9 @@ impl Admission {
             .unwrap_or_default()
     }
 
-    /// Meters the request under the status of its response.
-    pub fn settle(self, status: u16) -> Verdict {
+    /// Meters the request under the status of its response; `None` if the service failed without
+    /// one.
+    pub fn settle(self, status: Option<u16>) -> Verdict {
         self.pending.conclude(Outcome::answered(status));
         Verdict::Admitted(self.admitted)
     }

@@ -1,0 +1,89 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use keygate::port::BoxFuture;
+use keygate::verdict::{Admission, Rejection, Verdict};
+use keygate::wire::Fields;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+pin_project! {
+    /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
+    pub struct ResponseFuture<S: Service<Request<B>>, B> {
+        // What the gate decides, and the service that waits for it, ready to be called.
+        pub(crate) asking: Option<(Asking, S, Request<B>)>,
+        #[pin]
+        pub(crate) answering: Option<S::Future>,
+        pub(crate) admission: Option<Admission>,
+    }
+}
+
+pub(crate) type Asking = BoxFuture<'static, Result<Admission, Rejection>>;
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<String>,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some((asking, ..)) = this.asking {
+            let verdict = ready!(asking.as_mut().poll(cx));
+            if let Some((_, mut service, mut request)) = this.asking.take() {
+                let admission = match verdict {
+                    Ok(admission) => admission,
+                    Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
+                };
+                request.extensions_mut().insert(admission.caller().clone());
+                this.answering.set(Some(service.call(request)));
+                *this.admission = Some(admission);
+            }
+        }
+        // Nothing is left to poll once a refusal was returned.
+        let Some(answering) = this.answering.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let answer = ready!(answering.poll(cx));
+        let Some(admission) = this.admission.take() else {
+            return Poll::Ready(answer);
+        };
+        let fields = admission.fields();
+        let verdict = admission.settle(answer.as_ref().ok().map(|it| it.status().as_u16()));
+        Poll::Ready(answer.map(|mut response| {
+            append(response.headers_mut(), fields);
+            response.extensions_mut().insert(verdict);
+            response
+        }))
+    }
+}
+
+impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+fn refuse<R: From<String>>(rejection: Rejection) -> Response<R> {
+    let reply = rejection.reply();
+    let mut response = Response::new(R::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
+    append(response.headers_mut(), reply.headers);
+    response
+        .extensions_mut()
+        .insert(Verdict::Rejected(rejection));
+    response
+}
+
+fn append(headers: &mut HeaderMap, fields: Fields) {
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
+}

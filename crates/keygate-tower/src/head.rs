@@ -1,0 +1,53 @@
+use http::{HeaderValue, Uri, request::Parts};
+use keygate::Caller;
+use keygate::wire::{RequestHead, RequestHeadMut};
+
+/// The head of a request, shown to the gate.
+pub(crate) struct Head<'r>(pub(crate) &'r mut Parts);
+
+impl RequestHead for Head<'_> {
+    fn method(&self) -> &str {
+        self.0.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.0.uri.path()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.0.uri.query()
+    }
+
+    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.0
+            .headers
+            .get_all(name)
+            .into_iter()
+            .map(HeaderValue::as_bytes)
+    }
+
+    fn caller(&self) -> Option<&Caller> {
+        self.0.extensions.get()
+    }
+}
+
+impl RequestHeadMut for Head<'_> {
+    fn mark_sensitive(&mut self, header: &str) {
+        let values = self
+            .0
+            .headers
+            .iter_mut()
+            .filter(|(name, _)| *name == header);
+        values.for_each(|(_, value)| value.set_sensitive(true));
+    }
+
+    fn remove(&mut self, header: &str) {
+        self.0.headers.remove(header);
+    }
+
+    fn set_path_and_query(&mut self, text: &str) {
+        let mut parts = std::mem::take(&mut self.0.uri).into_parts();
+        parts.path_and_query = text.parse().ok();
+        self.0.uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+}

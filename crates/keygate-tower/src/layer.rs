@@ -1,0 +1,98 @@
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+use keygate::Gate;
+use keygate::requirement::{Requirement, RequirementError};
+use tower_layer::Layer;
+
+use crate::Keygate;
+
+/// Puts a gate before a service, with a [`Requirement`]: any valid key and a cost of one unit,
+/// until more is said. Cheap to clone; layers of one gate share everything.
+#[derive(Clone)]
+pub struct KeygateLayer {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) requirement: Arc<Requirement>,
+    pub(crate) cost: Option<Arc<CostOf>>,
+}
+
+type CostOf = dyn Fn(&Parts) -> u64 + Send + Sync;
+
+impl KeygateLayer {
+    /// A layer of this gate.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            requirement: Arc::default(),
+            cost: None,
+        }
+    }
+
+    /// See [`Requirement::require`].
+    ///
+    /// # Errors
+    /// If the query does not parse.
+    pub fn require(self, query: &str) -> Result<Self, RequirementError> {
+        Requirement::clone(&self.requirement)
+            .require(query)
+            .map(|it| self.with(it))
+    }
+
+    /// See [`Requirement::operation`].
+    ///
+    /// # Errors
+    /// If the name is none.
+    pub fn operation(self, name: &str) -> Result<Self, RequirementError> {
+        Requirement::clone(&self.requirement)
+            .operation(name)
+            .map(|it| self.with(it))
+    }
+
+    /// See [`Requirement::cost`].
+    #[must_use]
+    pub fn cost(self, units: u64) -> Self {
+        let requirement = Requirement::clone(&self.requirement).cost(units);
+        Self {
+            cost: None,
+            ..self.with(requirement)
+        }
+    }
+
+    /// Weighs each request by its head, in units.
+    #[must_use]
+    pub fn cost_from(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        Self {
+            cost: Some(Arc::new(cost)),
+            ..self
+        }
+    }
+
+    /// Requires this, in place of all that was said before.
+    #[must_use]
+    pub fn with(self, requirement: Requirement) -> Self {
+        Self {
+            requirement: Arc::new(requirement),
+            ..self
+        }
+    }
+}
+
+impl<S> Layer<S> for KeygateLayer {
+    type Service = Keygate<S>;
+
+    fn layer(&self, inner: S) -> Keygate<S> {
+        Keygate {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for KeygateLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeygateLayer")
+            .field("requirement", &self.requirement)
+            .finish_non_exhaustive()
+    }
+}
