@@ -74,9 +74,7 @@ fn refuse<R: From<String>>(rejection: Rejection) -> Response<R> {
     let mut response = Response::new(R::from(reply.body));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
     append(response.headers_mut(), reply.headers);
-    response
-        .extensions_mut()
-        .insert(Verdict::Rejected(rejection));
+    response.extensions_mut().insert(Verdict::Rejected(rejection));
     response
 }
 

@@ -19,11 +19,7 @@ impl RequestHead for Head<'_> {
     }
 
     fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.0
-            .headers
-            .get_all(name)
-            .into_iter()
-            .map(HeaderValue::as_bytes)
+        self.0.headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
     }
 
     fn caller(&self) -> Option<&Caller> {
@@ -33,11 +29,7 @@ impl RequestHead for Head<'_> {
 
 impl RequestHeadMut for Head<'_> {
     fn mark_sensitive(&mut self, header: &str) {
-        let values = self
-            .0
-            .headers
-            .iter_mut()
-            .filter(|(name, _)| *name == header);
+        let values = self.0.headers.iter_mut().filter(|(name, _)| *name == header);
         values.for_each(|(_, value)| value.set_sensitive(true));
     }
 

@@ -22,11 +22,7 @@ impl KeygateLayer {
     /// A layer of this gate.
     #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
-        Self {
-            gate,
-            requirement: Arc::default(),
-            cost: None,
-        }
+        Self { gate, requirement: Arc::default(), cost: None }
     }
 
     /// See [`Requirement::require`].
@@ -34,9 +30,7 @@ impl KeygateLayer {
     /// # Errors
     /// If the query does not parse.
     pub fn require(self, query: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement)
-            .require(query)
-            .map(|it| self.with(it))
+        Requirement::clone(&self.requirement).require(query).map(|it| self.with(it))
     }
 
     /// See [`Requirement::operation`].
@@ -44,37 +38,26 @@ impl KeygateLayer {
     /// # Errors
     /// If the name is none.
     pub fn operation(self, name: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement)
-            .operation(name)
-            .map(|it| self.with(it))
+        Requirement::clone(&self.requirement).operation(name).map(|it| self.with(it))
     }
 
     /// See [`Requirement::cost`].
     #[must_use]
     pub fn cost(self, units: u64) -> Self {
         let requirement = Requirement::clone(&self.requirement).cost(units);
-        Self {
-            cost: None,
-            ..self.with(requirement)
-        }
+        Self { cost: None, ..self.with(requirement) }
     }
 
     /// Weighs each request by its head, in units.
     #[must_use]
     pub fn cost_from(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
-        Self {
-            cost: Some(Arc::new(cost)),
-            ..self
-        }
+        Self { cost: Some(Arc::new(cost)), ..self }
     }
 
     /// Requires this, in place of all that was said before.
     #[must_use]
     pub fn with(self, requirement: Requirement) -> Self {
-        Self {
-            requirement: Arc::new(requirement),
-            ..self
-        }
+        Self { requirement: Arc::new(requirement), ..self }
     }
 }
 
@@ -82,10 +65,7 @@ impl<S> Layer<S> for KeygateLayer {
     type Service = Keygate<S>;
 
     fn layer(&self, inner: S) -> Keygate<S> {
-        Keygate {
-            inner,
-            layer: self.clone(),
-        }
+        Keygate { inner, layer: self.clone() }
     }
 }
 

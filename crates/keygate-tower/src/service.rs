@@ -36,11 +36,7 @@ where
 
         let (mut parts, body) = request.into_parts();
         let mut head = Head(&mut parts);
-        let mut future = ResponseFuture {
-            asking: None,
-            answering: None,
-            admission: None,
-        };
+        let mut future = ResponseFuture { asking: None, answering: None, admission: None };
         if let Some(mut presented) = self.layer.gate.present(&head, &self.layer.requirement) {
             presented.conceal(&mut head);
             if let Some(cost) = &self.layer.cost {

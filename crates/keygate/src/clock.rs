@@ -146,10 +146,7 @@ mod tests {
     #[test]
     fn conversions_clamp_instead_of_failing() {
         assert_eq!(Timestamp::from(DateTime::<Utc>::MIN_UTC).micros(), 0);
-        assert_eq!(
-            Timestamp::from_micros(u64::MAX).to_datetime(),
-            DateTime::<Utc>::MAX_UTC
-        );
+        assert_eq!(Timestamp::from_micros(u64::MAX).to_datetime(), DateTime::<Utc>::MAX_UTC);
         let end = Timestamp::from_micros(u64::MAX);
         assert_eq!(end.saturating_add(Duration::from_secs(1)), end);
     }

@@ -48,13 +48,7 @@ impl Keyring {
         digester: Arc<Digester>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self {
-            store,
-            plans,
-            format,
-            digester,
-            clock,
-        }
+        Self { store, plans, format, digester, clock }
     }
 
     /// Makes a key.
@@ -176,15 +170,9 @@ impl Keyring {
     }
 
     async fn commit_new(&self, issued: Issued) -> Result<Issued, KeyringError> {
-        match self
-            .store
-            .commit(std::slice::from_ref(&issued.record))
-            .await?
-        {
+        match self.store.commit(std::slice::from_ref(&issued.record)).await? {
             Commit::Done => Ok(issued),
-            Commit::Conflict => Err(KeyringError::Contended {
-                id: issued.record.id,
-            }),
+            Commit::Conflict => Err(KeyringError::Contended { id: issued.record.id }),
         }
     }
 
@@ -221,11 +209,7 @@ impl Keyring {
     }
 
     async fn load(&self, id: KeyId) -> Result<KeyRecord, KeyringError> {
-        let record = self
-            .store
-            .load(id)
-            .await?
-            .ok_or(KeyringError::UnknownKey { id })?;
+        let record = self.store.load(id).await?.ok_or(KeyringError::UnknownKey { id })?;
         Ok(Arc::unwrap_or_clone(record))
     }
 }
@@ -265,10 +249,7 @@ impl NewKey {
 
     /// A name for people.
     pub fn name(self, name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..self
-        }
+        Self { name: name.into(), ..self }
     }
 
     /// Adds to what it may do, under the ceiling of its plan.
@@ -285,35 +266,20 @@ impl NewKey {
 
     /// Refused before this instant.
     pub fn not_before(self, at: DateTime<Utc>) -> Self {
-        Self {
-            not_before: Some(at),
-            ..self
-        }
+        Self { not_before: Some(at), ..self }
     }
 
     /// Refused from this instant on.
     pub fn expires(self, at: DateTime<Utc>) -> Self {
-        Self {
-            expires: Some(at),
-            ..self
-        }
+        Self { expires: Some(at), ..self }
     }
 
     fn check(self, plans: &Plans, now: DateTime<Utc>) -> Result<Wanted, KeyringError> {
         let scopes = self.scopes.iter().map(|scope| scope.parse::<Scope>());
-        let texts = self
-            .attributes
-            .iter()
-            .flat_map(|(name, value)| [name, value]);
-        for (field, text) in texts
-            .map(|text| ("attributes", text))
-            .chain([("name", &self.name)])
-        {
+        let texts = self.attributes.iter().flat_map(|(name, value)| [name, value]);
+        for (field, text) in texts.map(|text| ("attributes", text)).chain([("name", &self.name)]) {
             if text.len() > MAX_TEXT_LEN {
-                return Err(KeyringError::TooLong {
-                    field,
-                    given: text.len(),
-                });
+                return Err(KeyringError::TooLong { field, given: text.len() });
             }
         }
         if let Some(expires) = self.expires
@@ -368,10 +334,7 @@ fn known_plan(plans: &Plans, name: &str) -> Result<Name, KeyringError> {
     plans
         .find(name)
         .map(|plan| plan.name().clone())
-        .ok_or_else(|| KeyringError::UnknownPlan {
-            given: name.to_owned(),
-            known: plans.names(),
-        })
+        .ok_or_else(|| KeyringError::UnknownPlan { given: name.to_owned(), known: plans.names() })
 }
 
 fn refuse_revoked(record: &KeyRecord) -> Result<(), KeyringError> {

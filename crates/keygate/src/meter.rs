@@ -27,13 +27,7 @@ impl Meter {
 
     /// Begins metering a request that arrived at `at`.
     pub(crate) fn begin(self: &Arc<Self>, at: Timestamp, requirement: Arc<Requirement>) -> Pending {
-        Pending {
-            meter: Some(Arc::clone(self)),
-            at,
-            requirement,
-            record: None,
-            cost: 0,
-        }
+        Pending { meter: Some(Arc::clone(self)), at, requirement, record: None, cost: 0 }
     }
 }
 
@@ -51,13 +45,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// A request that another layer meters already.
     pub(crate) fn metered_elsewhere(requirement: Arc<Requirement>) -> Self {
-        Self {
-            meter: None,
-            at: Timestamp::default(),
-            requirement,
-            record: None,
-            cost: 0,
-        }
+        Self { meter: None, at: Timestamp::default(), requirement, record: None, cost: 0 }
     }
 
     /// From here on it is known whose key it is.
@@ -80,10 +68,7 @@ impl Pending {
         };
         meter.store.record(&UsageEvent {
             at: self.at,
-            key: self
-                .record
-                .as_ref()
-                .map(|record| (record.id, &record.consumer)),
+            key: self.record.as_ref().map(|record| (record.id, &record.consumer)),
             operation: self.requirement.named_operation(),
             outcome,
             cost: self.cost,

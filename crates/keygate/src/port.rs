@@ -29,9 +29,7 @@ pub struct StoreError {
 impl StoreError {
     /// Wraps what went wrong. The text must hold no key.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            source: source.into(),
-        }
+        Self { source: source.into() }
     }
 }
 
@@ -109,13 +107,7 @@ pub struct KeyFilter {
 
 impl Default for KeyFilter {
     fn default() -> Self {
-        Self {
-            consumer: None,
-            plan: None,
-            status: None,
-            after: None,
-            most: 100,
-        }
+        Self { consumer: None, plan: None, status: None, after: None, most: 100 }
     }
 }
 
@@ -123,37 +115,25 @@ impl KeyFilter {
     /// Only keys of this consumer.
     #[must_use]
     pub fn consumer(self, consumer: ConsumerId) -> Self {
-        Self {
-            consumer: Some(consumer),
-            ..self
-        }
+        Self { consumer: Some(consumer), ..self }
     }
 
     /// Only keys of this plan.
     #[must_use]
     pub fn plan(self, plan: impl Into<String>) -> Self {
-        Self {
-            plan: Some(plan.into()),
-            ..self
-        }
+        Self { plan: Some(plan.into()), ..self }
     }
 
     /// Only keys of this status.
     #[must_use]
     pub fn status(self, status: KeyStatus) -> Self {
-        Self {
-            status: Some(status),
-            ..self
-        }
+        Self { status: Some(status), ..self }
     }
 
     /// Only keys after this id: the last of the page before.
     #[must_use]
     pub fn after(self, id: KeyId) -> Self {
-        Self {
-            after: Some(id),
-            ..self
-        }
+        Self { after: Some(id), ..self }
     }
 
     /// At most so many; 100 unless said otherwise.
@@ -165,13 +145,8 @@ impl KeyFilter {
     /// Whether a record is selected, the page's bounds aside.
     #[must_use]
     pub fn selects(&self, record: &KeyRecord) -> bool {
-        self.consumer
-            .as_ref()
-            .is_none_or(|consumer| *consumer == record.consumer)
-            && self
-                .plan
-                .as_ref()
-                .is_none_or(|plan| plan == record.plan.as_str())
+        self.consumer.as_ref().is_none_or(|consumer| *consumer == record.consumer)
+            && self.plan.as_ref().is_none_or(|plan| plan == record.plan.as_str())
             && self.status.is_none_or(|status| status == record.status)
     }
 }

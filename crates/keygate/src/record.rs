@@ -234,14 +234,8 @@ impl Caller {
     /// # Errors
     /// [`Reason::InsufficientScope`] if a query is not met by what both key and plan grant.
     pub fn authorize(&self, required: &[ScopeQuery]) -> Result<(), Reason> {
-        self.record
-            .constraints
-            .iter()
-            .try_for_each(Constraint::check)?;
-        if required
-            .iter()
-            .all(|query| query.is_met_by(|scope| self.may(scope)))
-        {
+        self.record.constraints.iter().try_for_each(Constraint::check)?;
+        if required.iter().all(|query| query.is_met_by(|scope| self.may(scope))) {
             Ok(())
         } else {
             Err(Reason::InsufficientScope)

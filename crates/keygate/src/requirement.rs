@@ -26,12 +26,7 @@ pub struct Requirement {
 
 impl Default for Requirement {
     fn default() -> Self {
-        Self {
-            scopes: Vec::new(),
-            operation: None,
-            cost: 1,
-            public: false,
-        }
+        Self { scopes: Vec::new(), operation: None, cost: 1, public: false }
     }
 }
 
@@ -39,10 +34,7 @@ impl Requirement {
     /// A route that needs no key.
     #[must_use]
     pub fn public() -> Self {
-        Self {
-            public: true,
-            ..Self::default()
-        }
+        Self { public: true, ..Self::default() }
     }
 
     /// Demands scopes, such as `orders:write` or `orders:write & (eu | us)`. Given twice, both
@@ -60,10 +52,7 @@ impl Requirement {
     /// # Errors
     /// If the name is none.
     pub fn operation(self, name: &str) -> Result<Self, RequirementError> {
-        Ok(Self {
-            operation: Some(Name::parse(name)?),
-            ..self
-        })
+        Ok(Self { operation: Some(Name::parse(name)?), ..self })
     }
 
     /// What a request weighs, in units. A cost of 0 is checked and metered, but not charged.

@@ -147,38 +147,25 @@ impl UsageQuery {
     /// Only buckets that begin in `[from, until)`.
     #[must_use]
     pub fn between(self, from: DateTime<Utc>, until: DateTime<Utc>) -> Self {
-        Self {
-            from,
-            until,
-            ..self
-        }
+        Self { from, until, ..self }
     }
 
     /// Only this key.
     #[must_use]
     pub fn key(self, key: KeyId) -> Self {
-        Self {
-            key: Some(key),
-            ..self
-        }
+        Self { key: Some(key), ..self }
     }
 
     /// Only keys of this consumer.
     #[must_use]
     pub fn consumer(self, consumer: ConsumerId) -> Self {
-        Self {
-            consumer: Some(consumer),
-            ..self
-        }
+        Self { consumer: Some(consumer), ..self }
     }
 
     /// Only this operation.
     #[must_use]
     pub fn operation(self, operation: Name) -> Self {
-        Self {
-            operation: Some(operation),
-            ..self
-        }
+        Self { operation: Some(operation), ..self }
     }
 }
 

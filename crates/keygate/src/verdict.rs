@@ -121,11 +121,7 @@ impl Counted {
     /// Why a charge that did not fit is refused: a quota says more than a rate.
     pub(crate) fn reason(&self) -> Reason {
         let is_quota = |(limit, _): (&Limit, &Reading)| matches!(limit.rule(), Rule::Quota(_));
-        if self.failed().any(is_quota) {
-            Reason::QuotaExhausted
-        } else {
-            Reason::RateLimited
-        }
+        if self.failed().any(is_quota) { Reason::QuotaExhausted } else { Reason::RateLimited }
     }
 }
 
@@ -140,12 +136,7 @@ pub struct Admitted {
 
 impl Admitted {
     pub(crate) fn new(caller: Caller, cost: u64, counted: Counted, degraded: bool) -> Self {
-        Self {
-            caller,
-            cost,
-            counted,
-            degraded,
-        }
+        Self { caller, cost, counted, degraded }
     }
 
     /// Who called.
@@ -194,12 +185,7 @@ impl Admission {
         wire: Option<Arc<Wire>>,
         cross_origin: bool,
     ) -> Self {
-        Self {
-            admitted,
-            pending,
-            wire,
-            cross_origin,
-        }
+        Self { admitted, pending, wire, cross_origin }
     }
 
     /// Who calls.
@@ -218,10 +204,7 @@ impl Admission {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let counted = self.admitted.counted();
-        self.wire
-            .as_ref()
-            .map(|wire| wire.fields(counted, self.cross_origin))
-            .unwrap_or_default()
+        self.wire.as_ref().map(|wire| wire.fields(counted, self.cross_origin)).unwrap_or_default()
     }
 
     /// Meters the request under the status of its response; `None` if the service failed without
@@ -246,13 +229,7 @@ pub(crate) struct Refusal {
 impl From<Reason> for Box<Refusal> {
     fn from(reason: Reason) -> Self {
         let (counted, violated) = (Counted::default(), Vec::new());
-        Self::new(Refusal {
-            reason,
-            detail: None,
-            caller: None,
-            counted,
-            violated,
-        })
+        Self::new(Refusal { reason, detail: None, caller: None, counted, violated })
     }
 }
 
@@ -263,10 +240,7 @@ impl Refusal {
 
     /// A charge that did not fit.
     pub(crate) fn of_charge(counted: Counted) -> Box<Self> {
-        let violated = counted
-            .failed()
-            .map(|(limit, _)| limit.name().clone())
-            .collect();
+        let violated = counted.failed().map(|(limit, _)| limit.name().clone()).collect();
         let mut refusal = Self::new(counted.reason()).violating(violated);
         refusal.counted = counted;
         refusal
@@ -308,12 +282,7 @@ impl Rejection {
         wire: Arc<Wire>,
         cross_origin: bool,
     ) -> Self {
-        Self {
-            refusal,
-            requirement,
-            wire,
-            cross_origin,
-        }
+        Self { refusal, requirement, wire, cross_origin }
     }
 
     /// Why.

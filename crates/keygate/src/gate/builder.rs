@@ -45,26 +45,17 @@ impl GateBuilder {
 
     /// Where key records are kept.
     pub fn keys(self, keys: Arc<dyn KeyStore>) -> Self {
-        Self {
-            keys: Some(keys),
-            ..self
-        }
+        Self { keys: Some(keys), ..self }
     }
 
     /// Where limits are counted.
     pub fn counters(self, counters: Arc<dyn CounterStore>) -> Self {
-        Self {
-            counters: Some(counters),
-            ..self
-        }
+        Self { counters: Some(counters), ..self }
     }
 
     /// Where usage is kept.
     pub fn usage(self, usage: Arc<dyn UsageStore>) -> Self {
-        Self {
-            usage: Some(usage),
-            ..self
-        }
+        Self { usage: Some(usage), ..self }
     }
 
     /// The clock, for the dates of keys, for usage, and for counters in memory.
@@ -103,14 +94,10 @@ impl GateBuilder {
             return Err(GateError::NoPlace);
         }
         if let Some(path) = self.public_paths.iter().find(|path| !path.starts_with('/')) {
-            return Err(GateError::PublicPath {
-                given: path.clone(),
-            });
+            return Err(GateError::PublicPath { given: path.clone() });
         }
         let clock = self.clock;
-        let usage = self
-            .usage
-            .unwrap_or_else(|| Arc::new(MemoryUsage::default()));
+        let usage = self.usage.unwrap_or_else(|| Arc::new(MemoryUsage::default()));
         Ok(Arc::new(Gate {
             number: NEXT_GATE.fetch_add(1, Ordering::Relaxed),
             keys: self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::default())),

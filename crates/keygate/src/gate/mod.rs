@@ -130,12 +130,7 @@ impl Gate {
             Ok(admitted) => {
                 pending.weigh(admitted.cost());
                 let wire = Some(Arc::clone(&self.wire));
-                Ok(Admission::new(
-                    admitted,
-                    pending,
-                    wire,
-                    presented.cross_origin,
-                ))
+                Ok(Admission::new(admitted, pending, wire, presented.cross_origin))
             }
             Err(refusal) => {
                 pending.conclude(Outcome::Denied(refusal.reason()));
@@ -191,11 +186,7 @@ impl Gate {
         presented: &Presented,
     ) -> Result<Admitted, Box<Refusal>> {
         let cost = presented.cost;
-        let limits = Arc::clone(
-            caller
-                .plan()
-                .charges(presented.requirement.named_operation()),
-        );
+        let limits = Arc::clone(caller.plan().charges(presented.requirement.named_operation()));
         if limits.is_empty() {
             return Ok(Admitted::new(caller, cost, Counted::default(), false));
         }
@@ -206,18 +197,12 @@ impl Gate {
             return Err(refusal.caller(caller));
         }
         let record = caller.record();
-        let charge = Charge {
-            consumer: &record.consumer,
-            key: record.lineage,
-            limits: &limits,
-            cost,
-        };
+        let charge =
+            Charge { consumer: &record.consumer, key: record.lineage, limits: &limits, cost };
         match self.counters.charge(&charge).await {
             Ok(readings) => conclude(caller, cost, Counted::new(limits, readings)),
             Err(error) => {
-                let closed = limits
-                    .iter()
-                    .any(|limit| limit.on_failure() == OnFailure::Closed);
+                let closed = limits.iter().any(|limit| limit.on_failure() == OnFailure::Closed);
                 conclude_uncounted(caller, cost, closed, &error)
             }
         }
@@ -230,12 +215,7 @@ impl Gate {
             Ok(()) => {
                 let admitted = Admitted::new(caller, 0, Counted::default(), false);
                 let pending = Pending::metered_elsewhere(Arc::clone(&presented.requirement));
-                Ok(Admission::new(
-                    admitted,
-                    pending,
-                    None,
-                    presented.cross_origin,
-                ))
+                Ok(Admission::new(admitted, pending, None, presented.cross_origin))
             }
             Err(reason) => Err(self.rejection(Refusal::new(reason).caller(caller), presented)),
         }

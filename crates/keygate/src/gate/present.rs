@@ -24,17 +24,11 @@ pub struct Presented {
 #[derive(Clone, Debug)]
 enum Shown {
     /// A well-formed key, by its digests, newest scheme first, and where it stood.
-    Key {
-        digests: SmallVec<[KeyDigest; 1]>,
-        places: SmallVec<[Place; 1]>,
-    },
+    Key { digests: SmallVec<[KeyDigest; 1]>, places: SmallVec<[Place; 1]> },
     /// A caller that an outer layer of the same gate admitted.
     Caller(Caller),
     /// Nothing that could be a key.
-    Nothing {
-        reason: Reason,
-        detail: Option<&'static str>,
-    },
+    Nothing { reason: Reason, detail: Option<&'static str> },
 }
 
 impl Gate {
@@ -68,10 +62,7 @@ impl Gate {
         let extraction = match self.wire.credential(request) {
             Ok(extraction) => extraction,
             Err(none) => {
-                return Shown::Nothing {
-                    reason: none.reason,
-                    detail: none.detail,
-                };
+                return Shown::Nothing { reason: none.reason, detail: none.detail };
             }
         };
         match self.format.check(extraction.text) {
@@ -79,10 +70,7 @@ impl Gate {
                 digests: self.digester.candidates(extraction.text),
                 places: extraction.places,
             },
-            Err(_) => Shown::Nothing {
-                reason: Reason::MalformedKey,
-                detail: None,
-            },
+            Err(_) => Shown::Nothing { reason: Reason::MalformedKey, detail: None },
         }
     }
 }

@@ -42,8 +42,7 @@ pub(super) fn fill(
 /// Whether every byte is a base62 character.
 pub(super) fn is_base62(text: &[u8]) -> bool {
     // No early exit: a fixed length without branches becomes a few vector instructions.
-    text.iter()
-        .fold(true, |all, byte| all & byte.is_ascii_alphanumeric())
+    text.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric())
 }
 
 /// The CRC-32 of `text` as exactly six digits, most significant first.

@@ -197,11 +197,7 @@ const fn hex_value(digit: u8) -> Option<u8> {
 }
 
 const fn hex_digit(value: u8) -> u8 {
-    if value < 10 {
-        b'0' + value
-    } else {
-        b'a' + (value - 10)
-    }
+    if value < 10 { b'0' + value } else { b'a' + (value - 10) }
 }
 
 #[cfg(test)]
@@ -215,9 +211,8 @@ mod tests {
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1dfeff";
 
     fn scheme(version: u16) -> DigestScheme {
-        NonZeroU16::new(version).map_or(DigestScheme::Sha256, |pepper| DigestScheme::HmacSha256 {
-            pepper,
-        })
+        NonZeroU16::new(version)
+            .map_or(DigestScheme::Sha256, |pepper| DigestScheme::HmacSha256 { pepper })
     }
 
     fn digest(version: u16, bytes: [u8; 32]) -> KeyDigest {
@@ -258,13 +253,9 @@ mod tests {
             assert_eq!(parse(&text), ParseDigestError::Version, "{text}");
         }
         assert_eq!(parse("hmac-sha256:v1"), ParseDigestError::Version);
-        for hash in [
-            "",
-            "00",
-            HEX.trim_start_matches("00"),
-            &format!("{HEX}0"),
-            &HEX.replace('a', "g"),
-        ] {
+        for hash in
+            ["", "00", HEX.trim_start_matches("00"), &format!("{HEX}0"), &HEX.replace('a', "g")]
+        {
             let given = hash.len();
             let expected = ParseDigestError::Hash { given };
             assert_eq!(parse(&format!("sha256:{hash}")), expected, "{hash}");

@@ -45,19 +45,13 @@ impl Digester {
     /// Plain SHA-256: enough for keys of full entropy, and nothing to keep safe.
     #[must_use]
     pub const fn sha256() -> Self {
-        Self {
-            newest: Scheme::Sha256,
-            older: Vec::new(),
-        }
+        Self { newest: Scheme::Sha256, older: Vec::new() }
     }
 
     /// HMAC-SHA-256 under `newest`. Whoever steals the store alone cannot test a key against it.
     #[must_use]
     pub const fn peppered(newest: Pepper) -> Self {
-        Self {
-            newest: Scheme::Peppered(newest),
-            older: Vec::new(),
-        }
+        Self { newest: Scheme::Peppered(newest), older: Vec::new() }
     }
 
     /// Still finds keys issued under `older`.
@@ -163,9 +157,7 @@ impl Pepper {
     }
 
     const fn scheme(&self) -> DigestScheme {
-        DigestScheme::HmacSha256 {
-            pepper: self.version,
-        }
+        DigestScheme::HmacSha256 { pepper: self.version }
     }
 }
 
@@ -256,11 +248,7 @@ mod tests {
         assert_eq!(Digester::default().digest(KEY).to_string(), SHA256);
         let short = Digester::peppered(pepper(1));
         assert_eq!(short.digest(KEY).to_string(), SHORT);
-        assert_eq!(
-            short.digest(KEY).to_string(),
-            SHORT,
-            "the state is reusable"
-        );
+        assert_eq!(short.digest(KEY).to_string(), SHORT, "the state is reusable");
         let long = Digester::peppered(long_pepper());
         assert_eq!(long.digest(KEY).to_string(), LONG);
     }
@@ -291,10 +279,7 @@ mod tests {
         let first = Digester::peppered(pepper(1)).digest(KEY);
         let second = Digester::peppered(pepper(2)).digest(KEY);
         assert_ne!(first, second);
-        assert_eq!(
-            first.to_string().replace(":v1:", ":v2:"),
-            second.to_string()
-        );
+        assert_eq!(first.to_string().replace(":v1:", ":v2:"), second.to_string());
     }
 
     #[test]

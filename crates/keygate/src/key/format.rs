@@ -55,9 +55,7 @@ impl KeyFormat {
             let given = environment.to_owned();
             return Err(KeyFormatError::Environment { given });
         }
-        Ok(Self {
-            head: format!("{prefix}_{environment}_").into(),
-        })
+        Ok(Self { head: format!("{prefix}_{environment}_").into() })
     }
 
     /// The first word of every key.
@@ -94,11 +92,7 @@ impl KeyFormat {
         let Some((payload, checksum)) = self.split(text) else {
             return Err(self.fault(text));
         };
-        if base62::checksum(payload) == *checksum {
-            Ok(())
-        } else {
-            Err(MalformedKey::Checksum)
-        }
+        if base62::checksum(payload) == *checksum { Ok(()) } else { Err(MalformedKey::Checksum) }
     }
 
     /// The two parts of `text` if everything but the checksum is in order.
@@ -155,9 +149,7 @@ impl KeyFormat {
 
 impl Default for KeyFormat {
     fn default() -> Self {
-        Self {
-            head: "kg_live_".into(),
-        }
+        Self { head: "kg_live_".into() }
     }
 }
 
@@ -210,9 +202,7 @@ pub enum MalformedKey {
 
 fn is_word(text: &str) -> bool {
     (1..=MAX_WORD_LEN).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -225,21 +215,9 @@ mod tests {
 
     /// Recompute: `zlib.crc32` of all but the last six, then `divmod` by 62, in Python.
     const KNOWN: [(&str, &str, &str); 3] = [
-        (
-            "kg",
-            "test",
-            "kg_test_0123456789ABCDEFGHIJKLMNOPQRSTUV3Gorfl",
-        ),
-        (
-            "kg",
-            "live",
-            "kg_live_zzzzzzzzzzzzzzzzzzzzzzzzzz0360440006XQ",
-        ),
-        (
-            "acme2",
-            "eu1",
-            "acme2_eu1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaZ3ObQoA",
-        ),
+        ("kg", "test", "kg_test_0123456789ABCDEFGHIJKLMNOPQRSTUV3Gorfl"),
+        ("kg", "live", "kg_live_zzzzzzzzzzzzzzzzzzzzzzzzzz0360440006XQ"),
+        ("acme2", "eu1", "acme2_eu1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaZ3ObQoA"),
     ];
     const KEY: &str = KNOWN[0].2;
 
@@ -252,10 +230,7 @@ mod tests {
         for (prefix, environment, key) in KNOWN {
             let format = KeyFormat::new(prefix, environment).unwrap();
             assert_eq!(format.check(key.as_bytes()), Ok(()), "{key}");
-            assert_eq!(
-                (format.prefix(), format.environment()),
-                (prefix, environment)
-            );
+            assert_eq!((format.prefix(), format.environment()), (prefix, environment));
         }
     }
 
@@ -329,10 +304,7 @@ mod tests {
         }
         for tail in ["0", "\n", " ", "_", KEY] {
             let text = format!("{KEY}{tail}");
-            assert_eq!(
-                format.check(text.as_bytes()),
-                Err(MalformedKey::WrongLength)
-            );
+            assert_eq!(format.check(text.as_bytes()), Err(MalformedKey::WrongLength));
         }
     }
 
@@ -365,19 +337,13 @@ mod tests {
     #[test]
     fn a_made_up_secret_fails_by_its_checksum() {
         let text = "kg_test_00000000000000000000000000000000000000";
-        assert_eq!(
-            test_format().check(text.as_bytes()),
-            Err(MalformedKey::Checksum)
-        );
+        assert_eq!(test_format().check(text.as_bytes()), Err(MalformedKey::Checksum));
     }
 
     #[test]
     fn the_checksum_covers_the_environment() {
         let live = KEY.replace("test", "live");
-        assert_eq!(
-            KeyFormat::default().check(live.as_bytes()),
-            Err(MalformedKey::Checksum)
-        );
+        assert_eq!(KeyFormat::default().check(live.as_bytes()), Err(MalformedKey::Checksum));
     }
 
     #[test]
@@ -386,12 +352,7 @@ mod tests {
             let given = word.to_owned();
             let prefix = KeyFormat::new(word, "live").unwrap_err();
             assert!(prefix.to_string().contains(&format!("{word:?}")));
-            assert_eq!(
-                prefix,
-                KeyFormatError::Prefix {
-                    given: given.clone()
-                }
-            );
+            assert_eq!(prefix, KeyFormatError::Prefix { given: given.clone() });
             let environment = KeyFormat::new("kg", word).unwrap_err();
             assert_eq!(environment, KeyFormatError::Environment { given });
         }

@@ -100,20 +100,14 @@ mod tests {
     fn a_whole_key_is_no_hint() {
         let given = SHORTEST_KEY.len();
         assert_eq!(given, MAX_LEN + 1);
-        assert_eq!(
-            SHORTEST_KEY.parse::<KeyHint>(),
-            Err(ParseHintError::Length { given })
-        );
+        assert_eq!(SHORTEST_KEY.parse::<KeyHint>(), Err(ParseHintError::Length { given }));
         let error = serde_json::from_str::<KeyHint>(&format!("{SHORTEST_KEY:?}")).unwrap_err();
         assert!(!error.to_string().contains("0123"), "{error}");
     }
 
     #[test]
     fn empty_text_and_line_breaks_are_no_hints() {
-        assert_eq!(
-            "".parse::<KeyHint>(),
-            Err(ParseHintError::Length { given: 0 })
-        );
+        assert_eq!("".parse::<KeyHint>(), Err(ParseHintError::Length { given: 0 }));
         assert_eq!("a\nb".parse::<KeyHint>(), Err(ParseHintError::Control));
     }
 

@@ -65,15 +65,9 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, ParseKeyIdError> {
         let id = text.strip_prefix(LABEL).ok_or(ParseKeyIdError::Label)?;
-        let id: [u8; LEN] = id
-            .as_bytes()
-            .try_into()
-            .map_err(|_| ParseKeyIdError::Length { given: id.len() })?;
-        if base62::is_base62(&id) {
-            Ok(Self(id))
-        } else {
-            Err(ParseKeyIdError::Alphabet)
-        }
+        let id: [u8; LEN] =
+            id.as_bytes().try_into().map_err(|_| ParseKeyIdError::Length { given: id.len() })?;
+        if base62::is_base62(&id) { Ok(Self(id)) } else { Err(ParseKeyIdError::Alphabet) }
     }
 }
 
@@ -81,9 +75,7 @@ impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; LABEL.len() + LEN];
         let bytes = LABEL.bytes().chain(self.0);
-        text.iter_mut()
-            .zip(bytes)
-            .for_each(|(slot, byte)| *slot = byte);
+        text.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
         f.pad(str::from_utf8(&text).unwrap_or_default())
     }
 }
@@ -135,10 +127,7 @@ mod tests {
         assert_eq!(parse("0123456789ABCDef"), ParseKeyIdError::Label);
         assert_eq!(parse("KEY_0123456789ABCDef"), ParseKeyIdError::Label);
         assert_eq!(parse("key_"), ParseKeyIdError::Length { given: 0 });
-        assert_eq!(
-            parse("key_0123456789ABCDefg"),
-            ParseKeyIdError::Length { given: 17 }
-        );
+        assert_eq!(parse("key_0123456789ABCDefg"), ParseKeyIdError::Length { given: 17 });
         assert_eq!(parse("key_0123456789ABCD-f"), ParseKeyIdError::Alphabet);
         assert_eq!(parse("key_0123456789ABCDé"), ParseKeyIdError::Alphabet);
     }

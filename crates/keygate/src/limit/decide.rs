@@ -25,13 +25,7 @@ pub fn decide(levels: &mut [Level], cost: u64) -> Readings {
         for level in levels.iter_mut() {
             level.charge(cost);
         }
-        return levels
-            .iter()
-            .map(|level| level.reading(cost, true))
-            .collect();
+        return levels.iter().map(|level| level.reading(cost, true)).collect();
     }
-    levels
-        .iter()
-        .map(|level| level.reading(cost, level.fits(cost)))
-        .collect()
+    levels.iter().map(|level| level.reading(cost, level.fits(cost))).collect()
 }

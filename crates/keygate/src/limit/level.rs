@@ -32,13 +32,7 @@ impl Level {
         capacity: u64,
         refill: Refill,
     ) -> Self {
-        Self {
-            now,
-            used,
-            unit,
-            capacity,
-            refill,
-        }
+        Self { now, used, unit, capacity, refill }
     }
 
     /// Whether a charge of `cost` units would fit now. A charge of nothing always does.
@@ -61,10 +55,7 @@ impl Level {
                 instant: self.now.micros().saturating_add(self.used / num),
                 amount: self.used % num,
             },
-            Refill::Turn { at, .. } => State {
-                instant: at.micros(),
-                amount: self.used,
-            },
+            Refill::Turn { at, .. } => State { instant: at.micros(), amount: self.used },
         }
     }
 
@@ -90,31 +81,22 @@ impl Level {
             within,
             remaining: self.remaining(),
             reset_micros: self.reset_micros(),
-            retry_micros: if within {
-                Some(0)
-            } else {
-                self.retry_micros(cost)
-            },
+            retry_micros: if within { Some(0) } else { self.retry_micros(cost) },
             window_seconds: self.window_seconds(),
         }
     }
 
     fn with(&self, cost: u64) -> u64 {
-        self.used
-            .saturating_add(cost.saturating_mul(self.unit.get()))
+        self.used.saturating_add(cost.saturating_mul(self.unit.get()))
     }
 
     fn reset_micros(&self) -> u64 {
         match self.refill {
             Refill::Flow { num } => {
                 let after_next_unit = self.remaining().saturating_add(1);
-                let target = self
-                    .capacity
-                    .saturating_sub(after_next_unit.saturating_mul(self.unit.get()));
-                self.used
-                    .saturating_sub(target)
-                    .min(self.used)
-                    .div_ceil(num.get())
+                let target =
+                    self.capacity.saturating_sub(after_next_unit.saturating_mul(self.unit.get()));
+                self.used.saturating_sub(target).min(self.used).div_ceil(num.get())
             }
             Refill::Turn { .. } if self.used == 0 => 0,
             Refill::Turn { window, .. } => window.end().micros_since(self.now),
@@ -127,21 +109,18 @@ impl Level {
             return None;
         }
         Some(match self.refill {
-            Refill::Flow { num } => self
-                .with(cost)
-                .saturating_sub(self.capacity)
-                .div_ceil(num.get()),
+            Refill::Flow { num } => {
+                self.with(cost).saturating_sub(self.capacity).div_ceil(num.get())
+            }
             Refill::Turn { window, .. } => window.end().micros_since(self.now),
         })
     }
 
     fn window_seconds(&self) -> u64 {
         match self.refill {
-            Refill::Flow { num } => self
-                .capacity
-                .div_ceil(num.get())
-                .div_ceil(MICROS_PER_SECOND)
-                .max(1),
+            Refill::Flow { num } => {
+                self.capacity.div_ceil(num.get()).div_ceil(MICROS_PER_SECOND).max(1)
+            }
             Refill::Turn { window, .. } => window.seconds(),
         }
     }

@@ -39,11 +39,8 @@ impl Quota {
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
         let at = now.max(Timestamp::from_micros(state.instant));
         let window = self.period.window(at);
-        let used = if state.instant < window.start().micros() {
-            0
-        } else {
-            state.amount.min(self.amount)
-        };
+        let used =
+            if state.instant < window.start().micros() { 0 } else { state.amount.min(self.amount) };
         let refill = Refill::Turn { window, at };
         Level::new(now, used, NonZeroU64::MIN, self.amount, refill)
     }

@@ -60,13 +60,7 @@ impl Rate {
             let backlog = lead.saturating_mul(self.num.get());
             backlog.saturating_add(state.amount).min(capacity)
         };
-        Level::new(
-            now,
-            used,
-            self.den,
-            capacity,
-            Refill::Flow { num: self.num },
-        )
+        Level::new(now, used, self.den, capacity, Refill::Flow { num: self.num })
     }
 }
 
@@ -91,10 +85,7 @@ mod tests {
     fn numbers_are_kept_in_lowest_terms() {
         assert_eq!(Rate::new(10, 1_000_000, 20).unwrap().pace(), (1, 100_000));
         assert_eq!(Rate::new(7, 3, 1).unwrap().pace(), (7, 3));
-        assert_eq!(
-            Rate::new(86_400, 86_400_000_000, 1).unwrap().pace(),
-            (1, 1_000_000)
-        );
+        assert_eq!(Rate::new(86_400, 86_400_000_000, 1).unwrap().pace(), (1, 1_000_000));
     }
 
     #[test]
@@ -102,16 +93,10 @@ mod tests {
         assert_eq!(Rate::new(0, 1, 1), Err(RuleError::Zero));
         assert_eq!(Rate::new(1, 0, 1), Err(RuleError::Zero));
         assert_eq!(Rate::new(1, 1, 0), Err(RuleError::Zero));
-        assert_eq!(
-            Rate::new(1 << 32, 1, 1),
-            Err(RuleError::TooLarge { most: MAX_NUM })
-        );
+        assert_eq!(Rate::new(1 << 32, 1, 1), Err(RuleError::TooLarge { most: MAX_NUM }));
         let per_day = 86_400_000_000;
         let most = MAX_EXACT / per_day;
         assert!(Rate::new(1, per_day, most).is_ok());
-        assert_eq!(
-            Rate::new(1, per_day, most + 1),
-            Err(RuleError::TooLarge { most })
-        );
+        assert_eq!(Rate::new(1, per_day, most + 1), Err(RuleError::TooLarge { most }));
     }
 }

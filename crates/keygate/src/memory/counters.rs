@@ -69,38 +69,26 @@ impl MemoryCounters {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self {
-            clock,
-            hasher: RandomState::new(),
-            shards,
-        }
+        Self { clock, hasher: RandomState::new(), shards }
     }
 
     /// How many owners have counters that may still say something.
     #[must_use]
     pub fn subjects(&self) -> usize {
-        self.shards
-            .iter()
-            .map(lock)
-            .map(|shard| shard.consumers.0.len() + shard.keys.0.len())
-            .sum()
+        self.shards.iter().map(lock).map(|shard| shard.consumers.0.len() + shard.keys.0.len()).sum()
     }
 
     /// Forgets now what says nothing any more.
     pub fn forget_idle(&self) {
         let now = self.clock.now();
-        self.shards
-            .iter()
-            .for_each(|shard| lock(shard).sweep(now, &self.hasher));
+        self.shards.iter().for_each(|shard| lock(shard).sweep(now, &self.hasher));
     }
 
     fn count(&self, charge: &Charge<'_>) -> Readings {
         let now = self.clock.now();
         let hash = self.hasher.hash_one(charge.consumer);
         let shard = self.shards.get(shard_of(hash));
-        shard
-            .map(|shard| lock(shard).charge(charge, now, hash, &self.hasher))
-            .unwrap_or_default()
+        shard.map(|shard| lock(shard).charge(charge, now, hash, &self.hasher)).unwrap_or_default()
     }
 }
 
@@ -112,9 +100,7 @@ impl Default for MemoryCounters {
 
 impl fmt::Debug for MemoryCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryCounters")
-            .field("subjects", &self.subjects())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryCounters").field("subjects", &self.subjects()).finish_non_exhaustive()
     }
 }
 
@@ -135,19 +121,12 @@ impl Shard {
         if self.sweep_at <= now {
             self.sweep(now, hasher);
         }
-        let counts = |partition| {
-            charge
-                .limits
-                .iter()
-                .any(|limit| limit.partition() == partition)
-        };
+        let counts = |partition| charge.limits.iter().any(|limit| limit.partition() == partition);
         let mut owners = Owners {
             consumer: counts(Partition::Consumer)
                 .then(|| self.consumers.of(charge.consumer, consumer_hash, hasher)),
-            key: counts(Partition::Key).then(|| {
-                self.keys
-                    .of(&charge.key, hasher.hash_one(charge.key), hasher)
-            }),
+            key: counts(Partition::Key)
+                .then(|| self.keys.of(&charge.key, hasher.hash_one(charge.key), hasher)),
         };
         let mut levels: SmallVec<[Level; 4]> = charge
             .limits
@@ -172,9 +151,7 @@ impl Shard {
 
 impl Owners<'_> {
     fn state(&mut self, limit: &Limit) -> State {
-        self.of(limit)
-            .map(|subject| subject.state(limit))
-            .unwrap_or_default()
+        self.of(limit).map(|subject| subject.state(limit)).unwrap_or_default()
     }
 
     fn keep(&mut self, limit: &Limit, level: &Level) {
@@ -195,21 +172,15 @@ impl<K: Clone + Eq + Hash> Subjects<K> {
     /// The subject of an owner. Only a new owner's id is cloned.
     fn of(&mut self, owner: &K, hash: u64, hasher: &RandomState) -> &mut Subject {
         let is_owner = |(other, _): &(K, Subject)| other == owner;
-        let entry = self
-            .0
-            .entry(hash, is_owner, |(other, _)| hasher.hash_one(other));
-        &mut entry
-            .or_insert_with(|| (owner.clone(), Subject::default()))
-            .into_mut()
-            .1
+        let entry = self.0.entry(hash, is_owner, |(other, _)| hasher.hash_one(other));
+        &mut entry.or_insert_with(|| (owner.clone(), Subject::default())).into_mut().1
     }
 
     /// Forgets what says nothing any more, and gives back room that was needed once.
     fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
         self.0.retain(|(_, subject)| subject.forgotten_at > now);
         if self.0.len() < self.0.capacity() / 4 {
-            self.0
-                .shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
+            self.0.shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
         }
     }
 }
@@ -238,11 +209,7 @@ impl Subject {
 impl Slot {
     fn new(limit: &Limit, state: State) -> Self {
         let kind = discriminant(limit.rule());
-        Self {
-            name: limit.name().clone(),
-            kind,
-            state,
-        }
+        Self { name: limit.name().clone(), kind, state }
     }
 
     fn is(&self, limit: &Limit) -> bool {

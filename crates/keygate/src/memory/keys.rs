@@ -54,14 +54,8 @@ impl MemoryKeys {
     fn page(&self, filter: &KeyFilter) -> Vec<Arc<KeyRecord>> {
         let after = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
         let by_id = self.by_id();
-        let records = by_id
-            .range((after, Bound::Unbounded))
-            .map(|(_, record)| record);
-        records
-            .filter(|record| filter.selects(record))
-            .take(filter.most)
-            .cloned()
-            .collect()
+        let records = by_id.range((after, Bound::Unbounded)).map(|(_, record)| record);
+        records.filter(|record| filter.selects(record)).take(filter.most).cloned().collect()
     }
 }
 

@@ -37,11 +37,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            minutes: 120,
-            hours: 168,
-            days: 100,
-        }
+        Self { minutes: 120, hours: 168, days: 100 }
     }
 }
 
@@ -97,23 +93,14 @@ impl MemoryUsage {
     #[must_use]
     pub fn new(retention: Retention) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self {
-            retention,
-            hasher: RandomState::new(),
-            shards,
-        }
+        Self { retention, hasher: RandomState::new(), shards }
     }
 
     /// How many series are kept: one for each key, operation and outcome that was seen.
     #[must_use]
     pub fn series(&self) -> usize {
-        let series = |shard: &Shard| {
-            shard
-                .owners
-                .iter()
-                .map(|owner| owner.series.len())
-                .sum::<usize>()
-        };
+        let series =
+            |shard: &Shard| shard.owners.iter().map(|owner| owner.series.len()).sum::<usize>();
         self.shards.iter().map(|shard| series(&lock(shard))).sum()
     }
 
@@ -135,9 +122,7 @@ impl Default for MemoryUsage {
 
 impl fmt::Debug for MemoryUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryUsage")
-            .field("retention", &self.retention)
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryUsage").field("retention", &self.retention).finish_non_exhaustive()
     }
 }
 
@@ -151,9 +136,7 @@ impl UsageStore for MemoryUsage {
         if minute >= shard.swept.saturating_add(SWEEP_EVERY) {
             shard.sweep(minute, &self.retention);
         }
-        shard
-            .owner(event, hash, &self.hasher)
-            .record(event, minute, &self.retention);
+        shard.owner(event, hash, &self.hasher).record(event, minute, &self.retention);
     }
 
     fn query<'a>(
@@ -167,10 +150,7 @@ impl UsageStore for MemoryUsage {
                     shard.collect(query, &mut rollups);
                 }
             }
-            None => self
-                .shards
-                .iter()
-                .for_each(|shard| lock(shard).collect(query, &mut rollups)),
+            None => self.shards.iter().for_each(|shard| lock(shard).collect(query, &mut rollups)),
         }
         rollups.sort_unstable();
         Box::pin(std::future::ready(Ok(rollups)))
@@ -190,11 +170,7 @@ impl Shard {
     fn owner(&mut self, event: &UsageEvent<'_>, hash: u64, hasher: &RandomState) -> &mut Owner {
         let id = event.key.map(|(id, _)| id);
         self.owners
-            .entry(
-                hash,
-                |owner| owner.id() == id,
-                |owner| hasher.hash_one(owner.id()),
-            )
+            .entry(hash, |owner| owner.id() == id, |owner| hasher.hash_one(owner.id()))
             .or_insert_with(|| Owner {
                 key: event.key.map(|(id, consumer)| (id, consumer.clone())),
                 last_used: event.at,
@@ -222,9 +198,7 @@ impl Shard {
     fn sweep(&mut self, minute: u32, retention: &Retention) {
         self.swept = minute;
         self.owners.retain(|owner| {
-            owner
-                .series
-                .retain_mut(|series| series.outlives(minute, retention));
+            owner.series.retain_mut(|series| series.outlives(minute, retention));
             !owner.series.is_empty()
         });
     }
@@ -278,10 +252,7 @@ impl Series {
     }
 
     fn rollups(&self, owner: &Owner, query: &UsageQuery) -> Vec<Rollup> {
-        let open = Bucket {
-            start: floor(self.open.start, query.by),
-            ..self.open
-        };
+        let open = Bucket { start: floor(self.open.start, query.by), ..self.open };
         let mut buckets = self.closed.by(query.by).clone();
         add_to(&mut buckets, open);
         let in_range = |start: &DateTime<Utc>| query.from <= *start && *start < query.until;
@@ -304,10 +275,7 @@ impl Series {
 
     fn outlives(&mut self, minute: u32, retention: &Retention) -> bool {
         self.closed.trim(minute, retention);
-        let kept = retention
-            .days
-            .max(1)
-            .saturating_mul(minutes_in(Granularity::Day));
+        let kept = retention.days.max(1).saturating_mul(minutes_in(Granularity::Day));
         let open_is_kept = self.open.start.saturating_add(kept) > minute;
         open_is_kept || !self.closed.days.is_empty()
     }
@@ -332,13 +300,7 @@ impl Closed {
 
     fn add(&mut self, bucket: Bucket) {
         for (by, buckets) in self.each() {
-            add_to(
-                buckets,
-                Bucket {
-                    start: floor(bucket.start, by),
-                    ..bucket
-                },
-            );
+            add_to(buckets, Bucket { start: floor(bucket.start, by), ..bucket });
         }
     }
 

@@ -49,10 +49,7 @@ fn unpack(word: u64) -> Window {
     let start = word >> LENGTH_BITS;
     let length = word & ((1 << LENGTH_BITS) - 1);
     let instant = |seconds: u64| Timestamp::from_micros(seconds.saturating_mul(MICROS_PER_SECOND));
-    Window {
-        start: instant(start),
-        end: instant(start.saturating_add(length)),
-    }
+    Window { start: instant(start), end: instant(start.saturating_add(length)) }
 }
 
 #[cfg(test)]

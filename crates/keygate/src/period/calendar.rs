@@ -51,8 +51,7 @@ fn hour(zone: Tz, at: Timestamp) -> Window {
 fn latest_date(zone: Tz, at: Timestamp) -> NaiveDate {
     let shown = local(zone, at.to_datetime()).date();
     let next = shown.succ_opt();
-    next.filter(|next| start_of(zone, *next) <= at)
-        .unwrap_or(shown)
+    next.filter(|next| start_of(zone, *next) <= at).unwrap_or(shown)
 }
 
 /// The first instant at which the local clock shows `date` or a later one.
@@ -64,10 +63,9 @@ fn start_of(zone: Tz, date: NaiveDate) -> Timestamp {
     // A midnight that is never shown is passed once, in one leap, so bisecting is sound; offsets
     // are shorter than a day.
     let around = midnight.and_utc().timestamp();
-    instant(first_second(
-        around - DAY_SECONDS..around + DAY_SECONDS,
-        |second| local(zone, utc(second)) >= midnight,
-    ))
+    instant(first_second(around - DAY_SECONDS..around + DAY_SECONDS, |second| {
+        local(zone, utc(second)) >= midnight
+    }))
 }
 
 /// What the local clock shows, or the end of the calendar for anything beyond it.

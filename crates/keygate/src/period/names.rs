@@ -50,8 +50,7 @@ pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
 /// assert!(parse_weekday("dimanche").is_err());
 /// ```
 pub fn parse_weekday(name: &str) -> Result<Weekday, UnknownWeekday> {
-    name.parse()
-        .map_err(|_| UnknownWeekday { given: name.into() })
+    name.parse().map_err(|_| UnknownWeekday { given: name.into() })
 }
 
 /// The full English name, which chrono writes only as part of a date.

@@ -49,10 +49,7 @@ struct LimitTable {
 
 pub(super) fn read(text: &str) -> Result<Plans, PlanError> {
     let file: PlanFile = toml::from_str(text).map_err(|error| locate(text, &error))?;
-    let plans = file
-        .plans
-        .into_iter()
-        .map(|(name, table)| plan(text, &name, table));
+    let plans = file.plans.into_iter().map(|(name, table)| plan(text, &name, table));
     Plans::new(plans.collect::<Result<Vec<_>, _>>()?)
 }
 
@@ -90,10 +87,7 @@ fn limit(table: LimitTable) -> Result<LimitBuilder, PlanMistake> {
         (None, Some(amount)) => {
             if table.burst.is_some() {
                 let because = "a quota has no burst; add a `rate` limit beside it";
-                return Err(PlanMistake::Misplaced {
-                    field: "burst",
-                    because,
-                });
+                return Err(PlanMistake::Misplaced { field: "burst", because });
             }
             let period = period(&table)?;
             Limit::quota(table.name, amount, period)
@@ -101,9 +95,7 @@ fn limit(table: LimitTable) -> Result<LimitBuilder, PlanMistake> {
         (None, None) => return Err(PlanMistake::Rule { given: "neither" }),
         (Some(_), Some(_)) => return Err(PlanMistake::Rule { given: "both" }),
     };
-    let builder = builder
-        .partition(table.partition)
-        .operations(table.operations);
+    let builder = builder.partition(table.partition).operations(table.operations);
     Ok(match table.on_failure {
         Some(on_failure) => builder.on_failure(on_failure),
         None => builder,
@@ -111,9 +103,7 @@ fn limit(table: LimitTable) -> Result<LimitBuilder, PlanMistake> {
 }
 
 fn rate_spec(given: &str) -> Result<RateSpec, PlanMistake> {
-    let parts = given
-        .split_once('/')
-        .map(|(count, per)| (count.trim().parse(), per.trim()));
+    let parts = given.split_once('/').map(|(count, per)| (count.trim().parse(), per.trim()));
     match parts {
         Some((Ok(count), "s")) => Ok(RateSpec::per_second(count)),
         Some((Ok(count), "min")) => Ok(RateSpec::per_minute(count)),
@@ -151,17 +141,11 @@ fn period(table: &LimitTable) -> Result<Period, PlanMistake> {
     };
     if table.anchor.is_some() && per != "month" {
         let because = "only a month begins on an anchor day";
-        return Err(PlanMistake::Misplaced {
-            field: "anchor",
-            because,
-        });
+        return Err(PlanMistake::Misplaced { field: "anchor", because });
     }
     if table.week_start.is_some() && per != "week" {
         let because = "only a week begins on a weekday";
-        return Err(PlanMistake::Misplaced {
-            field: "week_start",
-            because,
-        });
+        return Err(PlanMistake::Misplaced { field: "week_start", because });
     }
     let period = match per {
         "hour" => Period::hour(),
@@ -170,49 +154,29 @@ fn period(table: &LimitTable) -> Result<Period, PlanMistake> {
             None => Period::week(chrono::Weekday::Mon),
             Some(day) => Period::week(period::parse_weekday(day).map_err(|_| {
                 let expected = "a weekday, such as \"monday\"";
-                PlanMistake::Value {
-                    field: "week_start",
-                    given: day.to_owned(),
-                    expected,
-                }
+                PlanMistake::Value { field: "week_start", given: day.to_owned(), expected }
             })?),
         },
         "month" => Period::month(AnchorDay::new(table.anchor.unwrap_or(1)).map_err(|_| {
             let given = table.anchor.unwrap_or_default().to_string();
             let expected = "a day from 1 to 31; short months clamp it to their last day";
-            PlanMistake::Value {
-                field: "anchor",
-                given,
-                expected,
-            }
+            PlanMistake::Value { field: "anchor", given, expected }
         })?),
         given => {
-            return Err(PlanMistake::Value {
-                field: "per",
-                given: given.to_owned(),
-                expected,
-            });
+            return Err(PlanMistake::Value { field: "per", given: given.to_owned(), expected });
         }
     };
     match table.zone.as_deref() {
         None => Ok(period),
         Some(zone) => Ok(period.in_zone(period::parse_zone(zone).map_err(|_| {
             let expected = "a zone of the IANA database, such as \"Europe/Paris\" or \"UTC\"";
-            PlanMistake::Value {
-                field: "zone",
-                given: zone.to_owned(),
-                expected,
-            }
+            PlanMistake::Value { field: "zone", given: zone.to_owned(), expected }
         })?)),
     }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|&byte| byte == b'\n')
-        .count()
-        .saturating_add(1)
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count().saturating_add(1)
 }
 
 /// Turns an error of the TOML reader into one that names plan, limit and field: the reader knows
@@ -222,12 +186,7 @@ fn locate(text: &str, error: &toml::de::Error) -> PlanError {
     let line = Some(line_of(text, span.start));
     let Ok(document) = DeTable::parse(text) else {
         let syntax = PlanMistake::Syntax(format!("not TOML: {}", error.to_string().trim_end()));
-        return PlanError {
-            plan: None,
-            limit: None,
-            line,
-            mistake: Box::new(syntax),
-        };
+        return PlanError { plan: None, limit: None, line, mistake: Box::new(syntax) };
     };
     let place = Place::of(document.get_ref(), &span);
     let message = match (place.field, &place.plan) {
@@ -236,12 +195,7 @@ fn locate(text: &str, error: &toml::de::Error) -> PlanError {
         (None, None) => format!("line {}: {}", line_of(text, span.start), error.message()),
     };
     let mistake = Box::new(PlanMistake::Field(message));
-    PlanError {
-        plan: place.plan,
-        limit: place.limit,
-        line,
-        mistake,
-    }
+    PlanError { plan: place.plan, limit: place.limit, line, mistake }
 }
 
 #[derive(Default)]
@@ -257,16 +211,11 @@ impl Place {
             return Self::default();
         };
         // A table of several parts has no span of its own: it begins at its first key.
-        let before = plans
-            .iter()
-            .filter(|(name, _)| name.span().start <= at.start);
+        let before = plans.iter().filter(|(name, _)| name.span().start <= at.start);
         let Some((name, plan)) = before.max_by_key(|(name, _)| name.span().start) else {
             return Self::default();
         };
-        let mut place = Self {
-            plan: Some(name.get_ref().to_string()),
-            ..Self::default()
-        };
+        let mut place = Self { plan: Some(name.get_ref().to_string()), ..Self::default() };
         let DeValue::Table(fields) = plan.get_ref() else {
             return place;
         };
@@ -276,16 +225,10 @@ impl Place {
         };
         let inside = |limit: &Spanned<DeValue<'_>>| covers(&limit.span(), at);
         if let Some((index, limit)) = limits.iter().enumerate().find(|(_, limit)| inside(limit)) {
-            let name = limit
-                .get_ref()
-                .get("name")
-                .and_then(|name| name.get_ref().as_str());
+            let name = limit.get_ref().get("name").and_then(|name| name.get_ref().as_str());
             let number = index.saturating_add(1);
             place.limit = Some(name.map_or_else(|| format!("#{number}"), str::to_owned));
-            place.field = limit
-                .get_ref()
-                .as_table()
-                .and_then(|fields| field_at(fields, at));
+            place.field = limit.get_ref().as_table().and_then(|fields| field_at(fields, at));
         }
         place
     }
@@ -337,36 +280,21 @@ mod tests {
         let counted = free.charges(Some(&search));
         assert_eq!(counted.len(), 5);
         let search = counted.last().unwrap();
-        assert_eq!(
-            (search.partition(), search.on_failure()),
-            (Partition::Key, OnFailure::Closed)
-        );
+        assert_eq!((search.partition(), search.on_failure()), (Partition::Key, OnFailure::Closed));
         assert_eq!(search.rule().capacity(), 5);
     }
 
     #[test]
     fn every_mistake_names_plan_limit_field_and_what_is_right() {
         let cases = [
-            (
-                r#"{ name = "d", quota = 0, per = "day" }"#,
-                "field `quota` is 0; give at least 1",
-            ),
-            (
-                r#"{ name = "d", rate = "0/s" }"#,
-                "field `rate` is 0; give at least 1",
-            ),
-            (
-                r#"{ name = "d", rate = "1/s", burst = 0 }"#,
-                "field `burst` is 0; give at least 1",
-            ),
+            (r#"{ name = "d", quota = 0, per = "day" }"#, "field `quota` is 0; give at least 1"),
+            (r#"{ name = "d", rate = "0/s" }"#, "field `rate` is 0; give at least 1"),
+            (r#"{ name = "d", rate = "1/s", burst = 0 }"#, "field `burst` is 0; give at least 1"),
             (
                 r#"{ name = "d", rate = "10/sec" }"#,
                 "field `rate` is `10/sec`; write a whole number",
             ),
-            (
-                r#"{ name = "d", rate = "1.5/s" }"#,
-                "field `rate` is `1.5/s`; write a whole number",
-            ),
+            (r#"{ name = "d", rate = "1.5/s" }"#, "field `rate` is `1.5/s`; write a whole number"),
             (
                 r#"{ name = "d", rate = "1/day", burst = 104250 }"#,
                 "field `burst` is too large to count exactly; at most 104249",
@@ -376,10 +304,7 @@ mod tests {
                 "field `quota` is too large",
             ),
             (r#"{ name = "d", quota = 1 }"#, "field `per` is missing"),
-            (
-                r#"{ name = "d", quota = 1, per = "year" }"#,
-                "field `per` is `year`; write \"hour\"",
-            ),
+            (r#"{ name = "d", quota = 1, per = "year" }"#, "field `per` is `year`; write \"hour\""),
             (
                 r#"{ name = "d", quota = 1, per = "day", zone = "Paris" }"#,
                 "field `zone` is `Paris`; write a zone",
@@ -404,14 +329,8 @@ mod tests {
                 r#"{ name = "d", quota = 1, per = "day", burst = 3 }"#,
                 "field `burst` has no meaning here",
             ),
-            (
-                r#"{ name = "d", rate = "1/s", zone = "UTC" }"#,
-                "field `zone` has no meaning here",
-            ),
-            (
-                r#"{ name = "d", rate = "1/s", quota = 3 }"#,
-                "this one has both",
-            ),
+            (r#"{ name = "d", rate = "1/s", zone = "UTC" }"#, "field `zone` has no meaning here"),
+            (r#"{ name = "d", rate = "1/s", quota = 3 }"#, "this one has both"),
             (r#"{ name = "d" }"#, "this one has neither"),
             (
                 r#"{ name = "d", rate = "1/s", brust = 3 }"#,
@@ -436,10 +355,7 @@ mod tests {
         ];
         for (limit, expected) in cases {
             let message = limit_message(limit);
-            assert!(
-                message.starts_with("plan `free`, limit `d` (line 3): "),
-                "{message}"
-            );
+            assert!(message.starts_with("plan `free`, limit `d` (line 3): "), "{message}");
             assert!(message.contains(expected), "{message}\nlacks {expected}");
         }
     }
@@ -447,10 +363,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_name_is_told_by_its_place() {
         let message = limit_message(r#"{ rate = "1/s" }"#);
-        assert_eq!(
-            message,
-            "plan `free`, limit `#1` (line 3): missing field `name`"
-        );
+        assert_eq!(message, "plan `free`, limit `#1` (line 3): missing field `name`");
     }
 
     #[test]
@@ -465,10 +378,7 @@ mod tests {
     #[test]
     fn mistakes_outside_a_limit_are_told_too() {
         let unknown = message("[plans.free]\nscope = []\n");
-        assert!(
-            unknown.starts_with("plan `free` (line 2): unknown field `scope`"),
-            "{unknown}"
-        );
+        assert!(unknown.starts_with("plan `free` (line 2): unknown field `scope`"), "{unknown}");
         let second = message("[plans.free]\n[plans.pro]\nlimits = 3\n");
         assert!(
             second.starts_with("plan `pro` (line 3): field `limits`: invalid type"),
@@ -479,19 +389,15 @@ mod tests {
         let name = message("[plans.\"a b\"]\n");
         assert!(name.contains("`a b` is no name"), "{name}");
         let top = message("[plan.free]\n");
-        assert!(
-            top.starts_with("line 1: unknown field `plan`, expected `plans`"),
-            "{top}"
-        );
+        assert!(top.starts_with("line 1: unknown field `plan`, expected `plans`"), "{top}");
         let syntax = message("[plans.free\n");
         assert!(syntax.starts_with("not TOML: "), "{syntax}");
     }
 
     #[test]
     fn more_limits_than_possible_are_refused() {
-        let limits: String = (0..17)
-            .map(|n| format!("{{ name = \"n{n}\", rate = \"1/s\" }},"))
-            .collect();
+        let limits: String =
+            (0..17).map(|n| format!("{{ name = \"n{n}\", rate = \"1/s\" }},")).collect();
         let message = message(&format!("[plans.free]\nlimits = [{limits}]"));
         assert!(message.contains("holds 17 limits; at most 16"), "{message}");
     }

@@ -131,11 +131,7 @@ impl RateSpec {
     /// `count` units every `per_micros` microseconds.
     #[must_use]
     pub const fn per_micros(count: u64, per_micros: u64) -> Self {
-        Self {
-            count,
-            per_micros,
-            burst: count,
-        }
+        Self { count, per_micros, burst: count }
     }
 
     /// At most `burst` units at once; without it, as many as the count.
@@ -145,17 +141,10 @@ impl RateSpec {
     }
 
     fn build(self) -> Result<Rate, PlanMistake> {
-        let field = if self.count == 0 || self.per_micros == 0 {
-            "rate"
-        } else {
-            "burst"
-        };
+        let field = if self.count == 0 || self.per_micros == 0 { "rate" } else { "burst" };
         Rate::new(self.count, self.per_micros, self.burst).map_err(|error| match error {
             RuleError::TooLarge { .. } if Rate::new(self.count, self.per_micros, 1).is_err() => {
-                PlanMistake::Number {
-                    field: "rate",
-                    error,
-                }
+                PlanMistake::Number { field: "rate", error }
             }
             error => PlanMistake::Number { field, error },
         })
@@ -202,18 +191,14 @@ impl LimitBuilder {
 
     /// Counts only requests of these operations.
     pub fn operations<N: Into<String>>(mut self, operations: impl IntoIterator<Item = N>) -> Self {
-        self.operations
-            .extend(operations.into_iter().map(Into::into));
+        self.operations.extend(operations.into_iter().map(Into::into));
         self
     }
 
     /// What happens when the counter store fails: open for rates, closed for quotas unless said
     /// otherwise.
     pub fn on_failure(self, on_failure: OnFailure) -> Self {
-        Self {
-            on_failure: Some(on_failure),
-            ..self
-        }
+        Self { on_failure: Some(on_failure), ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -227,10 +212,8 @@ impl LimitBuilder {
         let (rule, default_policy) = match self.rule {
             RuleSpec::Rate(rate) => (Rule::Rate(rate.build()?), OnFailure::Open),
             RuleSpec::Quota { amount, period } => {
-                let quota = Quota::new(amount, period).map_err(|error| PlanMistake::Number {
-                    field: "quota",
-                    error,
-                })?;
+                let quota = Quota::new(amount, period)
+                    .map_err(|error| PlanMistake::Number { field: "quota", error })?;
                 (Rule::Quota(quota), OnFailure::Closed)
             }
         };

@@ -64,11 +64,7 @@ type OperationLimits = (Option<Name>, Arc<[Limit]>);
 impl Plan {
     /// Begins a plan.
     pub fn builder(name: impl Into<String>) -> PlanBuilder {
-        PlanBuilder {
-            name: name.into(),
-            scopes: Vec::new(),
-            limits: Vec::new(),
-        }
+        PlanBuilder { name: name.into(), scopes: Vec::new(), limits: Vec::new() }
     }
 
     /// The name, as key records refer to it.
@@ -132,15 +128,8 @@ impl PlanBuilder {
             line: None,
             mistake: Box::new(mistake),
         };
-        let name = Name::parse(&self.name).map_err(|error| {
-            in_plan(
-                None,
-                PlanMistake::Name {
-                    field: "plan",
-                    error,
-                },
-            )
-        })?;
+        let name = Name::parse(&self.name)
+            .map_err(|error| in_plan(None, PlanMistake::Name { field: "plan", error }))?;
         let scopes = self
             .scopes
             .iter()
@@ -148,30 +137,20 @@ impl PlanBuilder {
             .collect::<Result<ScopeSet, _>>()
             .map_err(|error| in_plan(None, PlanMistake::Scope(error)))?;
         if self.limits.len() > MAX_LIMITS {
-            let mistake = PlanMistake::TooManyLimits {
-                given: self.limits.len(),
-                most: MAX_LIMITS,
-            };
+            let mistake = PlanMistake::TooManyLimits { given: self.limits.len(), most: MAX_LIMITS };
             return Err(in_plan(None, mistake));
         }
         let mut limits: Vec<Limit> = Vec::with_capacity(self.limits.len());
         for builder in &self.limits {
-            let limit = builder
-                .clone()
-                .build()
-                .map_err(|error| in_plan(Some(builder.name()), error))?;
+            let limit =
+                builder.clone().build().map_err(|error| in_plan(Some(builder.name()), error))?;
             if limits.iter().any(|before| before.name() == limit.name()) {
                 return Err(in_plan(Some(builder.name()), PlanMistake::DuplicateLimit));
             }
             limits.push(limit);
         }
         let by_operation = by_operation(&limits);
-        Ok(Plan {
-            name,
-            scopes,
-            limits: limits.into(),
-            by_operation,
-        })
+        Ok(Plan { name, scopes, limits: limits.into(), by_operation })
     }
 }
 
@@ -182,11 +161,7 @@ fn by_operation(limits: &[Limit]) -> Box<[OperationLimits]> {
         .map(Some)
         .chain([None])
         .map(|operation| {
-            let counted = limits
-                .iter()
-                .filter(|limit| limit.counts(operation))
-                .cloned()
-                .collect();
+            let counted = limits.iter().filter(|limit| limit.counts(operation)).cloned().collect();
             (operation.cloned(), counted)
         })
         .collect()

@@ -246,20 +246,12 @@ fn check(text: &str) -> Result<(), ScopeError> {
         return Err(ScopeError::Empty);
     }
     if text.len() > Scope::MAX_LEN {
-        return Err(ScopeError::TooLong {
-            start: clip(text),
-            length: text.len(),
-        });
+        return Err(ScopeError::TooLong { start: clip(text), length: text.len() });
     }
     if let Some((position, found)) = text.char_indices().find(|&(_, c)| !is_scope_char(c)) {
-        return Err(ScopeError::InvalidCharacter {
-            scope: text.into(),
-            position,
-            found,
-        });
+        return Err(ScopeError::InvalidCharacter { scope: text.into(), position, found });
     }
-    text.split(Scope::SEPARATOR)
-        .try_for_each(|segment| check_segment(text, segment))
+    text.split(Scope::SEPARATOR).try_for_each(|segment| check_segment(text, segment))
 }
 
 fn check_segment(text: &str, segment: &str) -> Result<(), ScopeError> {
@@ -267,10 +259,7 @@ fn check_segment(text: &str, segment: &str) -> Result<(), ScopeError> {
         return Err(ScopeError::EmptySegment { scope: text.into() });
     }
     if segment != Scope::WILDCARD && segment.contains(Scope::WILDCARD) {
-        return Err(ScopeError::PartialWildcard {
-            scope: text.into(),
-            segment: segment.into(),
-        });
+        return Err(ScopeError::PartialWildcard { scope: text.into(), segment: segment.into() });
     }
     Ok(())
 }
@@ -302,12 +291,8 @@ mod tests {
 
     fn words(alphabet: &[&str], lengths: std::ops::RangeInclusive<usize>) -> Vec<String> {
         let longer = |shorter: &Vec<String>| {
-            let extend = |word: &String| {
-                alphabet
-                    .iter()
-                    .map(move |s| format!("{word}:{s}"))
-                    .collect()
-            };
+            let extend =
+                |word: &String| alphabet.iter().map(move |s| format!("{word}:{s}")).collect();
             shorter.iter().flat_map::<Vec<String>, _>(extend).collect()
         };
         let first: Vec<String> = alphabet.iter().map(|&s| s.to_owned()).collect();
@@ -333,10 +318,7 @@ mod tests {
             let join = |head: &String| choices.iter().map(move |c| format!("{head}:{c}")).collect();
             heads = heads.iter().flat_map::<Vec<String>, _>(join).collect();
         }
-        heads
-            .iter()
-            .map(|word| word.trim_start_matches(':').to_owned())
-            .collect()
+        heads.iter().map(|word| word.trim_start_matches(':').to_owned()).collect()
     }
 
     #[test]
@@ -364,10 +346,7 @@ mod tests {
 
     #[test]
     fn covering_is_a_partial_order() {
-        let scopes: Vec<_> = words(&["a", "b", "*"], 1..=3)
-            .iter()
-            .map(|s| scope(s))
-            .collect();
+        let scopes: Vec<_> = words(&["a", "b", "*"], 1..=3).iter().map(|s| scope(s)).collect();
         for a in &scopes {
             assert!(a.covers(a));
             for b in scopes.iter().filter(|b| a.covers(b)) {
@@ -383,17 +362,9 @@ mod tests {
     fn the_table_of_the_docs_is_true() {
         for (owned, covered, not_covered) in [
             ("orders", "orders", "orders:read *"),
-            (
-                "orders:*",
-                "orders:read orders:read:own orders:* orders:*:own",
-                "orders *",
-            ),
+            ("orders:*", "orders:read orders:read:own orders:* orders:*:own", "orders *"),
             ("*:read", "orders:read *:read", "orders:items:read orders:*"),
-            (
-                "orders:*:*",
-                "orders:read:own orders:read:*",
-                "orders:read orders:*",
-            ),
+            ("orders:*:*", "orders:read:own orders:read:*", "orders:read orders:*"),
             ("*", "orders orders:read orders:* *:read * *:*", ""),
         ] {
             let owned = scope(owned);
@@ -408,11 +379,7 @@ mod tests {
 
     #[test]
     fn names_are_compared_whole_and_with_case() {
-        for (a, b) in [
-            ("order", "orders"),
-            ("orders", "order"),
-            ("orders", "Orders"),
-        ] {
+        for (a, b) in [("order", "orders"), ("orders", "order"), ("orders", "Orders")] {
             assert!(!scope(a).covers(&scope(b)));
         }
     }
@@ -425,17 +392,10 @@ mod tests {
             assert_eq!(text.parse::<Scope>(), Err(error));
         }
         for (text, segment) in [("a*", "a*"), ("a:**", "**"), ("*b:c", "*b")] {
-            let error = ScopeError::PartialWildcard {
-                scope: text.into(),
-                segment: segment.into(),
-            };
+            let error = ScopeError::PartialWildcard { scope: text.into(), segment: segment.into() };
             assert_eq!(text.parse::<Scope>(), Err(error));
         }
-        let error = ScopeError::InvalidCharacter {
-            scope: "é:a".into(),
-            position: 0,
-            found: 'é',
-        };
+        let error = ScopeError::InvalidCharacter { scope: "é:a".into(), position: 0, found: 'é' };
         assert_eq!("é:a".parse::<Scope>(), Err(error));
     }
 
@@ -446,10 +406,7 @@ mod tests {
         let error = format!("{longest}a").parse::<Scope>().unwrap_err();
         assert_eq!(
             error,
-            ScopeError::TooLong {
-                start: format!("{}…", "a".repeat(40)).into(),
-                length: 129,
-            }
+            ScopeError::TooLong { start: format!("{}…", "a".repeat(40)).into(), length: 129 }
         );
     }
 
@@ -457,9 +414,7 @@ mod tests {
     fn every_character_of_a_scope_is_fit_for_a_scope_token() {
         // RFC 6749, section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
         let is_token_char = |c| matches!(c, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E');
-        let allowed: String = ('\0'..='\u{10FFFF}')
-            .filter(|&c| is_scope_char(c))
-            .collect();
+        let allowed: String = ('\0'..='\u{10FFFF}').filter(|&c| is_scope_char(c)).collect();
         assert_eq!(allowed.len(), 26 + 26 + 10 + "._-:*".len());
         assert!(allowed.chars().all(is_token_char));
     }
@@ -468,10 +423,7 @@ mod tests {
     fn json_is_a_checked_string() {
         let json = serde_json::to_string(&scope("orders:*")).unwrap();
         assert_eq!(json, r#""orders:*""#);
-        assert_eq!(
-            serde_json::from_str::<Scope>(&json).unwrap(),
-            scope("orders:*")
-        );
+        assert_eq!(serde_json::from_str::<Scope>(&json).unwrap(), scope("orders:*"));
         let error = serde_json::from_str::<Scope>(r#""orders:*x""#).unwrap_err();
         assert!(error.to_string().contains("stands alone"), "{error}");
     }

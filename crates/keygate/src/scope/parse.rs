@@ -99,10 +99,7 @@ impl Place {
         let after = (!is_near(query.len())).then_some('…');
         let near = query.char_indices().filter(|&(index, _)| is_near(index));
         let shown = before.into_iter().chain(near.map(|(_, c)| c)).chain(after);
-        Self {
-            position,
-            query: shown.collect::<String>().into(),
-        }
+        Self { position, query: shown.collect::<String>().into() }
     }
 }
 
@@ -118,10 +115,7 @@ pub(super) fn parse(query: &str) -> Result<Node, ScopeQueryError> {
         return Err(ScopeQueryError::Empty);
     }
     if length > ScopeQuery::MAX_LEN {
-        return Err(ScopeQueryError::TooLong {
-            start: clip(query),
-            length,
-        });
+        return Err(ScopeQueryError::TooLong { start: clip(query), length });
     }
     Parser::new(query).whole()
 }
@@ -136,20 +130,14 @@ struct Parser<'q> {
 
 impl<'q> Parser<'q> {
     fn new(query: &'q str) -> Self {
-        Self {
-            query,
-            rest: query.trim_ascii_start(),
-            depth: 0,
-        }
+        Self { query, rest: query.trim_ascii_start(), depth: 0 }
     }
 
     fn whole(mut self) -> Result<Node, ScopeQueryError> {
         let node = self.query()?;
         match self.next_char() {
             None => Ok(node),
-            Some(')') => Err(ScopeQueryError::UnopenedParenthesis {
-                place: self.place(),
-            }),
+            Some(')') => Err(ScopeQueryError::UnopenedParenthesis { place: self.place() }),
             Some(_) => Err(self.missing_operator("`&`, `|` or the end")),
         }
     }
@@ -175,19 +163,16 @@ impl<'q> Parser<'q> {
     fn term(&mut self) -> Result<Node, ScopeQueryError> {
         match self.next_char() {
             Some('(') => self.group(),
-            None | Some('&' | '|' | ')') => Err(ScopeQueryError::MissingScope {
-                place: self.place(),
-                found: self.found(),
-            }),
+            None | Some('&' | '|' | ')') => {
+                Err(ScopeQueryError::MissingScope { place: self.place(), found: self.found() })
+            }
             Some(_) => self.scope(),
         }
     }
 
     fn group(&mut self) -> Result<Node, ScopeQueryError> {
         if self.depth == ScopeQuery::MAX_DEPTH {
-            return Err(ScopeQueryError::TooDeep {
-                place: self.place(),
-            });
+            return Err(ScopeQueryError::TooDeep { place: self.place() });
         }
         let open = self.position();
         self.depth += 1;
@@ -198,10 +183,7 @@ impl<'q> Parser<'q> {
             return Ok(node);
         }
         Err(match self.next_char() {
-            None => ScopeQueryError::UnclosedParenthesis {
-                place: self.place(),
-                open,
-            },
+            None => ScopeQueryError::UnclosedParenthesis { place: self.place(), open },
             Some(_) => self.missing_operator("`&`, `|` or `)`"),
         })
     }
@@ -210,10 +192,7 @@ impl<'q> Parser<'q> {
         let (word, rest) = self.split_word();
         let scope = word
             .parse()
-            .map_err(|error| ScopeQueryError::InvalidScope {
-                place: self.place(),
-                error,
-            })?;
+            .map_err(|error| ScopeQueryError::InvalidScope { place: self.place(), error })?;
         self.rest = rest.trim_ascii_start();
         Ok(Node::Scope(scope))
     }
@@ -246,11 +225,7 @@ impl<'q> Parser<'q> {
     }
 
     fn missing_operator(&self, expected: &'static str) -> ScopeQueryError {
-        ScopeQueryError::MissingOperator {
-            place: self.place(),
-            found: self.found(),
-            expected,
-        }
+        ScopeQueryError::MissingOperator { place: self.place(), found: self.found(), expected }
     }
 
     /// What comes next, in words for an error message.
@@ -287,10 +262,8 @@ mod tests {
     fn reduces_to_a_scope(tokens: &[&str]) -> bool {
         let mut text = tokens.concat();
         loop {
-            let shorter = text
-                .replacen("(a)", "a", 1)
-                .replacen("a&a", "a", 1)
-                .replacen("a|a", "a", 1);
+            let shorter =
+                text.replacen("(a)", "a", 1).replacen("a&a", "a", 1).replacen("a|a", "a", 1);
             if shorter == text {
                 return text == "a";
             }
@@ -308,42 +281,18 @@ mod tests {
 
     #[test]
     fn a_missing_scope_is_reported_where_it_should_be() {
-        says(
-            "& a",
-            r#"byte 0 of "& a": found `&`, expected a scope or `(`"#,
-        );
-        says(
-            "a && b",
-            r#"byte 3 of "a && b": found `&`, expected a scope or `(`"#,
-        );
-        says(
-            "a | ",
-            r#"byte 4 of "a | ": found the end, expected a scope or `(`"#,
-        );
-        says(
-            "a & ()",
-            r#"byte 5 of "a & ()": found `)`, expected a scope or `(`"#,
-        );
-        says(
-            "(",
-            r#"byte 1 of "(": found the end, expected a scope or `(`"#,
-        );
+        says("& a", r#"byte 0 of "& a": found `&`, expected a scope or `(`"#);
+        says("a && b", r#"byte 3 of "a && b": found `&`, expected a scope or `(`"#);
+        says("a | ", r#"byte 4 of "a | ": found the end, expected a scope or `(`"#);
+        says("a & ()", r#"byte 5 of "a & ()": found `)`, expected a scope or `(`"#);
+        says("(", r#"byte 1 of "(": found the end, expected a scope or `(`"#);
     }
 
     #[test]
     fn a_missing_operator_is_reported_with_what_may_follow() {
-        says(
-            "a b",
-            r#"byte 2 of "a b": found "b", expected `&`, `|` or the end"#,
-        );
-        says(
-            "a (b)",
-            r#"byte 2 of "a (b)": found `(`, expected `&`, `|` or the end"#,
-        );
-        says(
-            "(a b)",
-            r#"byte 3 of "(a b)": found "b", expected `&`, `|` or `)`"#,
-        );
+        says("a b", r#"byte 2 of "a b": found "b", expected `&`, `|` or the end"#);
+        says("a (b)", r#"byte 2 of "a (b)": found `(`, expected `&`, `|` or the end"#);
+        says("(a b)", r#"byte 3 of "(a b)": found "b", expected `&`, `|` or `)`"#);
     }
 
     #[test]
@@ -352,10 +301,7 @@ mod tests {
             "a & (b",
             r#"byte 6 of "a & (b": found the end, expected `&`, `|` or the `)` of the `(` at byte 4"#,
         );
-        says(
-            "a)",
-            r#"byte 1 of "a)": found a `)` without its `(`, expected `&`, `|` or the end"#,
-        );
+        says("a)", r#"byte 1 of "a)": found a `)` without its `(`, expected `&`, `|` or the end"#);
     }
 
     #[test]
@@ -367,11 +313,7 @@ mod tests {
         assert_eq!((place.position, &*place.query), (5, "a &\n b,c"));
         assert_eq!(
             error,
-            ScopeError::InvalidCharacter {
-                scope: "b,c".into(),
-                position: 1,
-                found: ','
-            }
+            ScopeError::InvalidCharacter { scope: "b,c".into(), position: 1, found: ',' }
         );
         assert!(message("a\u{a0}&\u{a0}b").contains(r"has '\u{a0}' at byte 1"));
         assert!(message("!a").contains("has '!' at byte 0"));
@@ -400,10 +342,7 @@ mod tests {
         assert!(longest.len() > ScopeQuery::MAX_LEN);
         assert!(parse(&longest).is_ok());
         let error = parse(&format!("{longest}de")).unwrap_err();
-        assert!(
-            matches!(error, ScopeQueryError::TooLong { length: 1025, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, ScopeQueryError::TooLong { length: 1025, .. }), "{error}");
         assert!(error.to_string().len() < 200, "{error}");
     }
 

@@ -304,9 +304,7 @@ mod tests {
                 '(' => open.push(index),
                 ')' => {
                     let start = open.pop().unwrap();
-                    let kept = text
-                        .char_indices()
-                        .filter(|&(i, _)| i != start && i != index);
+                    let kept = text.char_indices().filter(|&(i, _)| i != start && i != index);
                     texts.push(kept.map(|(_, c)| c).collect());
                 }
                 _ => {}

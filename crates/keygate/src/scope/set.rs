@@ -189,13 +189,7 @@ mod tests {
     #[test]
     fn a_bad_scope_is_named_with_its_place() {
         let error = ScopeSet::parse(["a", "", "b!"]).unwrap_err();
-        assert_eq!(
-            error,
-            ScopeSetError::InvalidScope {
-                number: 2,
-                error: ScopeError::Empty
-            }
-        );
+        assert_eq!(error, ScopeSetError::InvalidScope { number: 2, error: ScopeError::Empty });
         let error = serde_json::from_str::<ScopeSet>(r#"["a", "b!"]"#).unwrap_err();
         assert!(error.to_string().contains(r#""b!""#), "{error}");
     }

@@ -55,20 +55,14 @@ impl Wire {
         let mut found: Option<Extraction<'r>> = None;
         let mut take = |text: &'r [u8], place: Place| match &mut found {
             None => {
-                found = Some(Extraction {
-                    text,
-                    places: SmallVec::from_elem(place, 1),
-                });
+                found = Some(Extraction { text, places: SmallVec::from_elem(place, 1) });
                 Ok(())
             }
             Some(before) if before.text == text && !before.places.contains(&place) => {
                 before.places.push(place);
                 Ok(())
             }
-            Some(_) => Err(NoCredential {
-                reason: Reason::AmbiguousCredential,
-                detail: None,
-            }),
+            Some(_) => Err(NoCredential { reason: Reason::AmbiguousCredential, detail: None }),
         };
         if !self.schemes.is_empty() {
             for value in request.header(AUTHORIZATION) {
@@ -146,17 +140,10 @@ impl Wire {
         let (parameter, query) = (self.query.as_deref()?, request.query()?);
         let kept: Vec<&str> = query
             .split('&')
-            .filter(|pair| {
-                pair.split_once('=')
-                    .is_none_or(|(name, _)| name != parameter)
-            })
+            .filter(|pair| pair.split_once('=').is_none_or(|(name, _)| name != parameter))
             .collect();
         let path = request.path();
-        Some(if kept.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", kept.join("&"))
-        })
+        Some(if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) })
     }
 }
 

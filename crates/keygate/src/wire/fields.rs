@@ -87,9 +87,7 @@ pub(super) fn whole_seconds(micros: u64) -> u64 {
 }
 
 fn nearest_to_its_end(counted: &Counted) -> Option<(&Limit, &Reading)> {
-    counted
-        .iter()
-        .min_by_key(|(_, reading)| (reading.remaining, u64::MAX - reading.reset_micros))
+    counted.iter().min_by_key(|(_, reading)| (reading.remaining, u64::MAX - reading.reset_micros))
 }
 
 /// A structured-field list with one item a limit, named by a quoted string. Names of limits hold no

@@ -89,11 +89,7 @@ impl Wire {
     /// No place for a credential yet: for those who choose every place themselves.
     #[must_use]
     pub fn without_places() -> Self {
-        Self {
-            schemes: Vec::new(),
-            headers: Vec::new(),
-            ..Self::default()
-        }
+        Self { schemes: Vec::new(), headers: Vec::new(), ..Self::default() }
     }
 
     /// The realm named in challenges.
@@ -148,32 +144,21 @@ impl Wire {
     pub fn query(self, parameter: &str) -> Result<Self, WireError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if parameter.is_empty() || !parameter.bytes().all(allowed) {
-            return Err(WireError::Query {
-                given: parameter.to_owned(),
-            });
+            return Err(WireError::Query { given: parameter.to_owned() });
         }
-        Ok(Self {
-            query: Some(parameter.to_owned()),
-            ..self
-        })
+        Ok(Self { query: Some(parameter.to_owned()), ..self })
     }
 
     /// Removes the credential's header before the inner service. Otherwise it is marked sensitive.
     #[must_use]
     pub fn strip_credential(self) -> Self {
-        Self {
-            strip: true,
-            ..self
-        }
+        Self { strip: true, ..self }
     }
 
     /// Which fields tell clients of their limits.
     #[must_use]
     pub fn rate_limit_fields(self, rate_limit_fields: RateLimitFields) -> Self {
-        Self {
-            rate_limit_fields,
-            ..self
-        }
+        Self { rate_limit_fields, ..self }
     }
 
     /// Whether a key can be presented at all.

@@ -47,35 +47,17 @@ struct Row {
 impl Row {
     const fn unauthorized(error: &'static str, detail: &'static str) -> Self {
         let (kind, title) = ("about:blank", "Unauthorized");
-        Self {
-            status: 401,
-            kind,
-            title,
-            detail,
-            challenge: Some(error),
-        }
+        Self { status: 401, kind, title, detail, challenge: Some(error) }
     }
 
     const fn limited(detail: &'static str) -> Self {
         let (kind, title) = (QUOTA_EXCEEDED, "Quota exceeded");
-        Self {
-            status: 429,
-            kind,
-            title,
-            detail,
-            challenge: None,
-        }
+        Self { status: 429, kind, title, detail, challenge: None }
     }
 
     const fn unavailable(detail: &'static str) -> Self {
         let (kind, title) = (REDUCED_CAPACITY, "Temporarily reduced capacity");
-        Self {
-            status: 503,
-            kind,
-            title,
-            detail,
-            challenge: None,
-        }
+        Self { status: 503, kind, title, detail, challenge: None }
     }
 
     const fn of(reason: Reason) -> Self {
@@ -85,10 +67,9 @@ impl Row {
             Reason::MissingKey => {
                 Self::unauthorized("", "This API needs a key, and none was sent.")
             }
-            Reason::MalformedKey => Self::unauthorized(
-                TOKEN,
-                "What was sent has not the form of a key of this API.",
-            ),
+            Reason::MalformedKey => {
+                Self::unauthorized(TOKEN, "What was sent has not the form of a key of this API.")
+            }
             Reason::UnknownKey => Self::unauthorized(TOKEN, "There is no such key."),
             Reason::DisabledKey => Self::unauthorized(TOKEN, "This key is switched off."),
             Reason::RevokedKey => Self::unauthorized(TOKEN, "This key is revoked."),
@@ -153,19 +134,11 @@ impl Wire {
         }
         // A struct of text and numbers always serializes.
         let body = serde_json::to_string(&problem).unwrap_or_default();
-        Reply {
-            status: row.status,
-            headers,
-            body,
-        }
+        Reply { status: row.status, headers, body }
     }
 
     fn challenge(&self, error: &str, rejection: &Rejection) -> String {
-        let scheme = if self.schemes.contains(&BEARER) {
-            BEARER
-        } else {
-            API_KEY
-        };
+        let scheme = if self.schemes.contains(&BEARER) { BEARER } else { API_KEY };
         let mut challenge = format!("{scheme} realm=\"{}\"", self.realm);
         if !error.is_empty() {
             challenge.push_str(", error=\"");
@@ -175,12 +148,7 @@ impl Wire {
         if rejection.reason() == Reason::InsufficientScope {
             challenge.push_str(", scope=\"");
             let mut told: Vec<&str> = Vec::new();
-            for scope in rejection
-                .requirement()
-                .scopes()
-                .iter()
-                .flat_map(ScopeQuery::scopes)
-            {
+            for scope in rejection.requirement().scopes().iter().flat_map(ScopeQuery::scopes) {
                 if !told.contains(&scope.as_str()) {
                     told.push(scope.as_str());
                 }
@@ -200,8 +168,5 @@ fn retry_after(status: u16, rejection: &Rejection) -> Option<u64> {
     }
     let failed = rejection.counted().failed();
     let waits: Option<Vec<u64>> = failed.map(|(_, reading)| reading.retry_micros).collect();
-    waits?
-        .into_iter()
-        .max()
-        .map(|micros| whole_seconds(micros).max(1))
+    waits?.into_iter().max().map(|micros| whole_seconds(micros).max(1))
 }

@@ -5,16 +5,9 @@ use super::*;
 /// Checks the window of `period` at each of `inside`; offsets in the texts are the local ones.
 #[track_caller]
 fn check(period: &Period, inside: &[&str], start: &str, end: &str) {
-    let expected = Window {
-        start: instant(start),
-        end: instant(end),
-    };
+    let expected = Window { start: instant(start), end: instant(end) };
     let last = micros(expected.end.micros() - 1);
-    for at in inside
-        .iter()
-        .map(|at| instant(at))
-        .chain([expected.start, last])
-    {
+    for at in inside.iter().map(|at| instant(at)).chain([expected.start, last]) {
         let found = computed(period, at);
         assert_eq!(
             (found.start.to_datetime(), found.end.to_datetime()),
@@ -30,12 +23,7 @@ fn check(period: &Period, inside: &[&str], start: &str, end: &str) {
 fn check_month(day: u8, date: &str, first: &str, next: &str) {
     let midnight = |date: &str| format!("{date}T00:00:00Z");
     let period = Period::month(anchor(day));
-    check(
-        &period,
-        &[&format!("{date}T12:34:56.789Z")],
-        &midnight(first),
-        &midnight(next),
-    );
+    check(&period, &[&format!("{date}T12:34:56.789Z")], &midnight(first), &midnight(next));
 }
 
 fn hours(period: &Period, at: &str) -> u64 {
@@ -148,18 +136,8 @@ fn a_clock_set_back_across_midnight_does_not_bring_yesterday_back() {
 #[test]
 fn a_date_that_a_zone_skips_has_no_window() {
     let day = Period::day().in_zone(Tz::Pacific__Apia);
-    check(
-        &day,
-        &[],
-        "2011-12-29T00:00:00-10:00",
-        "2011-12-31T00:00:00+14:00",
-    );
-    check(
-        &day,
-        &[],
-        "2011-12-31T00:00:00+14:00",
-        "2012-01-01T00:00:00+14:00",
-    );
+    check(&day, &[], "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00");
+    check(&day, &[], "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00");
     check(
         &Period::week(Weekday::Fri).in_zone(Tz::Pacific__Apia),
         &[],
@@ -181,48 +159,18 @@ fn an_hour_follows_the_local_clock() {
 #[test]
 fn an_hour_shown_twice_is_two_windows() {
     let hour = Period::hour().in_zone(Tz::Europe__Paris);
-    check(
-        &hour,
-        &[],
-        "2024-10-27T02:00:00+02:00",
-        "2024-10-27T03:00:00+02:00",
-    );
-    check(
-        &hour,
-        &[],
-        "2024-10-27T02:00:00+01:00",
-        "2024-10-27T03:00:00+01:00",
-    );
+    check(&hour, &[], "2024-10-27T02:00:00+02:00", "2024-10-27T03:00:00+02:00");
+    check(&hour, &[], "2024-10-27T02:00:00+01:00", "2024-10-27T03:00:00+01:00");
 }
 
 #[test]
 fn an_hour_is_cut_where_the_clock_is_moved() {
     let lord_howe = Period::hour().in_zone(Tz::Australia__Lord_Howe);
-    check(
-        &lord_howe,
-        &[],
-        "2024-04-07T01:30:00+10:30",
-        "2024-04-07T02:00:00+10:30",
-    );
-    check(
-        &lord_howe,
-        &[],
-        "2024-10-06T02:30:00+11:00",
-        "2024-10-06T03:00:00+11:00",
-    );
+    check(&lord_howe, &[], "2024-04-07T01:30:00+10:30", "2024-04-07T02:00:00+10:30");
+    check(&lord_howe, &[], "2024-10-06T02:30:00+11:00", "2024-10-06T03:00:00+11:00");
     let st_johns = Period::hour().in_zone(Tz::America__St_Johns);
-    check(
-        &st_johns,
-        &[],
-        "2006-10-29T00:00:00-02:30",
-        "2006-10-29T00:01:00-02:30",
-    );
-    check(
-        &st_johns,
-        &[],
-        "2006-10-28T23:01:00-03:30",
-        "2006-10-29T00:00:00-03:30",
-    );
+    check(&st_johns, &[], "2006-10-29T00:00:00-02:30", "2006-10-29T00:01:00-02:30");
+    check(&st_johns, &[], "2006-10-28T23:01:00-03:30", "2006-10-29T00:00:00-03:30");
 }
 
 #[test]
@@ -273,12 +221,7 @@ fn a_century_is_a_leap_year_only_every_fourth_time() {
     check_month(31, "2000-02-29", "2000-02-29", "2000-03-31");
     check_month(31, "2100-02-28", "2100-02-28", "2100-03-31");
     check_month(29, "2100-03-01", "2100-02-28", "2100-03-29");
-    check(
-        &Period::day(),
-        &[],
-        "2100-02-28T00:00:00Z",
-        "2100-03-01T00:00:00Z",
-    );
+    check(&Period::day(), &[], "2100-02-28T00:00:00Z", "2100-03-01T00:00:00Z");
 }
 
 #[test]
@@ -287,10 +230,7 @@ fn an_anchor_is_a_day_from_1_to_31() {
     assert_eq!(anchor(31).day(), 31);
     for wrong in [0, 32, 255] {
         let error = AnchorDay::new(wrong).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("a month starts on a day from 1 to 31, not {wrong}")
-        );
+        assert_eq!(error, format!("a month starts on a day from 1 to 31, not {wrong}"));
     }
 }
 
@@ -298,10 +238,7 @@ fn an_anchor_is_a_day_from_1_to_31() {
 fn a_period_says_what_it_is() {
     let month = Period::month(anchor(15)).in_zone(Tz::Europe__Paris);
     assert_eq!(month.to_string(), "month from day 15 in Europe/Paris");
-    assert_eq!(
-        Period::week(Weekday::Mon).to_string(),
-        "week from Monday in UTC"
-    );
+    assert_eq!(Period::week(Weekday::Mon).to_string(), "week from Monday in UTC");
     assert_eq!(Period::hour().to_string(), "hour in UTC");
     assert_eq!(
         format!("{:?}", Period::day().in_zone(Tz::Asia__Kathmandu)),

@@ -13,15 +13,9 @@ fn walk(from: Timestamp, seed: u64) -> impl Iterator<Item = Timestamp> {
     let mut state = seed | 1;
     let mut at = from.micros();
     std::iter::repeat_with(move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let step = (state >> 32) << (state >> 60);
-        at = if state & (1 << 40) == 0 {
-            at.saturating_add(step)
-        } else {
-            at.saturating_sub(step)
-        };
+        at = if state & (1 << 40) == 0 { at.saturating_add(step) } else { at.saturating_sub(step) };
         micros(at)
     })
 }
@@ -38,13 +32,7 @@ proptest! {
 #[test]
 fn several_threads_find_the_computed_windows() {
     let from = instant("2011-12-30T00:00:00Z");
-    for unit in [
-        Unit::Hour,
-        Unit::Day,
-        Unit::Month {
-            anchor: AnchorDay::FIRST,
-        },
-    ] {
+    for unit in [Unit::Hour, Unit::Day, Unit::Month { anchor: AnchorDay::FIRST }] {
         let period = Period::new(unit, Tz::Pacific__Apia);
         thread::scope(|threads| {
             for seed in [1, 3, 7, 11] {

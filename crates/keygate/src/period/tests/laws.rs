@@ -25,16 +25,10 @@ fn check(period: &Period, at: Timestamp, inside: u64) {
 }
 
 fn every_period() -> impl Iterator<Item = Period> {
-    let weeks = (0..7).map(|day| Unit::Week {
-        start: Weekday::try_from(day).unwrap(),
-    });
-    let months = [1, 15, 29, 30, 31].map(|day| Unit::Month {
-        anchor: anchor(day),
-    });
+    let weeks = (0..7).map(|day| Unit::Week { start: Weekday::try_from(day).unwrap() });
+    let months = [1, 15, 29, 30, 31].map(|day| Unit::Month { anchor: anchor(day) });
     let units = [Unit::Hour, Unit::Day].into_iter().chain(weeks);
-    units
-        .chain(months)
-        .flat_map(|unit| ZONES.map(|zone| Period::new(unit, zone)))
+    units.chain(months).flat_map(|unit| ZONES.map(|zone| Period::new(unit, zone)))
 }
 
 proptest! {
@@ -81,9 +75,6 @@ fn windows_partition_both_ends_of_time() {
             check(&period, micros(calendar_end + back), 1 << 63);
             check(&period, micros(u64::MAX - 1 - back), 1 << 63);
         }
-        assert_eq!(
-            computed(&period, micros(u64::MAX)),
-            computed(&period, micros(u64::MAX - 1)),
-        );
+        assert_eq!(computed(&period, micros(u64::MAX)), computed(&period, micros(u64::MAX - 1)),);
     }
 }

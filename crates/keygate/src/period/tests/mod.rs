@@ -89,12 +89,8 @@ fn any_unit() -> impl Strategy<Value = Unit> {
     prop_oneof![
         Just(Unit::Hour),
         Just(Unit::Day),
-        (0_u8..7).prop_map(|day| Unit::Week {
-            start: Weekday::try_from(day).unwrap()
-        }),
-        (1_u8..=31).prop_map(|day| Unit::Month {
-            anchor: anchor(day)
-        }),
+        (0_u8..7).prop_map(|day| Unit::Week { start: Weekday::try_from(day).unwrap() }),
+        (1_u8..=31).prop_map(|day| Unit::Month { anchor: anchor(day) }),
     ]
 }
 

@@ -72,11 +72,7 @@ fn check_hour(period: &Period, window: Window) {
     for at in (window.start.micros()..window.end.micros()).step_by(30_000_000) {
         assert_eq!(shown(micros(at)), expected, "{period}");
     }
-    assert_eq!(
-        shown(micros(window.end.micros() - 1)),
-        expected,
-        "{period}: ends late"
-    );
+    assert_eq!(shown(micros(window.end.micros() - 1)), expected, "{period}: ends late");
     assert_ne!(shown(window.end), expected, "{period}: ends early");
     if let Some(before) = window.start.micros().checked_sub(1) {
         assert_ne!(shown(micros(before)), expected, "{period}: starts late");
