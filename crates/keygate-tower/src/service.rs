@@ -46,6 +46,7 @@ where
             let asking: Asking = Box::pin(async move { gate.admit(presented).await });
             future.asking = Some((asking, ready, Request::from_parts(parts, body)));
         } else {
+            self.layer.gate.conceal(&mut head);
             future.answering = Some(ready.call(Request::from_parts(parts, body)));
         }
         future

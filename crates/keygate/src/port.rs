@@ -3,7 +3,8 @@
 //! Every law is a function of the `conformance` suite (behind the feature of that name), and one
 //! entry function a port runs all of them: a backend that passes them can stand behind a gate.
 //! Ports are async and object-safe; a call never blocks the thread, and none has a default method,
-//! so that a decorator cannot forget one.
+//! so that a decorator cannot forget one. Nothing of a port panics. A backend that does I/O answers
+//! or fails within a deadline of its own: the gate has no timer, and waits for it.
 
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -206,8 +207,8 @@ pub trait CounterStore: fmt::Debug + Send + Sync {
 /// - `filters_select`: a query returns what it asks for and nothing else.
 /// - `last_used_is_latest`: the latest use of a key, whatever the order of recording.
 pub trait UsageStore: fmt::Debug + Send + Sync {
-    /// Takes one event. Stands on the request path: it must not wait for anything. A backend that
-    /// ships events elsewhere buffers here and flushes by itself.
+    /// Takes one event. Stands on the request path and in `Drop`: it must not wait for anything. A
+    /// backend that ships events elsewhere buffers here and flushes by itself.
     fn record(&self, event: &UsageEvent<'_>);
 
     /// The rollups a query selects, ordered by time, key, operation and outcome.

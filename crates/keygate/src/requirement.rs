@@ -9,6 +9,9 @@ use crate::{
 ///
 /// The default demands any valid key, names no operation and costs one unit.
 ///
+/// Operation and cost belong to the first layer of a gate that a request meets: it counts. A further
+/// layer of the same gate only checks its scopes.
+///
 /// ```
 /// use keygate::requirement::Requirement;
 ///

@@ -80,6 +80,10 @@ impl GateBuilder {
 
     /// A path that needs no key, compared to the letter: `/healthz` opens neither `/healthz/` nor
     /// anything below it.
+    ///
+    /// It is the path that the layer sees. Inside a router that is nested under `/admin`, most
+    /// frameworks show `/healthz` for `/admin/healthz`: put the layer outside, or use
+    /// [`Requirement::public`](crate::requirement::Requirement::public) on the route itself.
     pub fn public_path(mut self, path: impl Into<String>) -> Self {
         self.public_paths.push(path.into());
         self

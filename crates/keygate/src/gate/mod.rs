@@ -25,6 +25,7 @@
 //! ```
 
 mod builder;
+mod charge;
 mod present;
 
 use std::sync::{Arc, atomic::AtomicU64};
@@ -40,8 +41,8 @@ use crate::{
     key::{Digester, KeyDigest, KeyFormat},
     keyring::Keyring,
     meter::{Meter, Pending},
-    plan::{OnFailure, Plan, Plans},
-    port::{Charge, CounterStore, KeyStore, StoreError, UsageStore},
+    plan::{Plan, Plans},
+    port::{CounterStore, KeyStore, UsageStore},
     record::{Caller, KeyRecord},
     usage::Outcome,
     verdict::{Admission, Admitted, Counted, Reason, Refusal, Rejection},
@@ -121,7 +122,7 @@ impl Gate {
     /// The rejection, with the reply to send. A failing store is a verdict too, by the policy of
     /// the limits at hand.
     pub async fn admit(self: &Arc<Self>, presented: Presented) -> Result<Admission, Rejection> {
-        if let Some(caller) = presented.admitted_before() {
+        if let Some(caller) = presented.admitted_by(self.number) {
             return self.narrow(caller.clone(), &presented);
         }
         let now = self.clock.now();
@@ -180,34 +181,6 @@ impl Gate {
         })
     }
 
-    async fn charge(
-        &self,
-        caller: Caller,
-        presented: &Presented,
-    ) -> Result<Admitted, Box<Refusal>> {
-        let cost = presented.cost;
-        let limits = Arc::clone(caller.plan().charges(presented.requirement.named_operation()));
-        if limits.is_empty() {
-            return Ok(Admitted::new(caller, cost, Counted::default(), false));
-        }
-        if limits.iter().any(|limit| cost > limit.rule().capacity()) {
-            let too_small = limits.iter().filter(|limit| cost > limit.rule().capacity());
-            let violated = too_small.map(|limit| limit.name().clone()).collect();
-            let refusal = Refusal::new(Reason::CostExceedsLimit).violating(violated);
-            return Err(refusal.caller(caller));
-        }
-        let record = caller.record();
-        let charge =
-            Charge { consumer: &record.consumer, key: record.lineage, limits: &limits, cost };
-        match self.counters.charge(&charge).await {
-            Ok(readings) => conclude(caller, cost, Counted::new(limits, readings)),
-            Err(error) => {
-                let closed = limits.iter().any(|limit| limit.on_failure() == OnFailure::Closed);
-                conclude_uncounted(caller, cost, closed, &error)
-            }
-        }
-    }
-
     /// A second layer of this gate on one route: the caller is known and counted already, and only
     /// what this layer demands of its scopes is left to check.
     fn narrow(&self, caller: Caller, presented: &Presented) -> Result<Admission, Rejection> {
@@ -225,28 +198,4 @@ impl Gate {
         let (requirement, wire) = (Arc::clone(&presented.requirement), Arc::clone(&self.wire));
         Rejection::new(refusal, requirement, wire, presented.cross_origin)
     }
-}
-
-fn conclude(caller: Caller, cost: u64, counted: Counted) -> Result<Admitted, Box<Refusal>> {
-    if counted.fits() {
-        Ok(Admitted::new(caller, cost, counted, false))
-    } else {
-        Err(Refusal::of_charge(counted).caller(caller))
-    }
-}
-
-/// The one place where a fault of the counters becomes a verdict.
-fn conclude_uncounted(
-    caller: Caller,
-    cost: u64,
-    closed: bool,
-    error: &StoreError,
-) -> Result<Admitted, Box<Refusal>> {
-    let key = caller.key_id();
-    if closed {
-        tracing::error!(%error, %key, "the counters failed; the request is refused");
-        return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
-    }
-    tracing::warn!(%error, %key, "the counters failed; the request is admitted uncounted");
-    Ok(Admitted::new(caller, cost, Counted::default(), true))
 }

@@ -33,7 +33,8 @@ enum Shown {
 
 impl Gate {
     /// Looks at a request, without any store. `None` if it needs no key: its route or path is
-    /// public, or it is a CORS preflight.
+    /// public, or it is a CORS preflight. Then, too, [`conceal`](Self::conceal) hides a key that is
+    /// shown needlessly.
     pub fn present(
         &self,
         request: &impl RequestHead,
@@ -58,6 +59,12 @@ impl Gate {
         })
     }
 
+    /// Hides the key of a request from inner layers, as the wire is set: marked sensitive or removed.
+    pub fn conceal(&self, request: &mut impl RequestHeadMut) {
+        let places = self.wire.credential(request).map(|shown| shown.places).unwrap_or_default();
+        self.wire.conceal(&places, request);
+    }
+
     fn shown(&self, request: &impl RequestHead) -> Shown {
         let extraction = match self.wire.credential(request) {
             Ok(extraction) => extraction,
@@ -70,7 +77,9 @@ impl Gate {
                 digests: self.digester.candidates(extraction.text),
                 places: extraction.places,
             },
-            Err(_) => Shown::Nothing { reason: Reason::MalformedKey, detail: None },
+            Err(fault) => {
+                Shown::Nothing { reason: Reason::MalformedKey, detail: Some(fault.detail()) }
+            }
         }
     }
 }
@@ -82,16 +91,18 @@ impl Presented {
         Self { cost, ..self }
     }
 
-    /// Hides the key from inner layers, as the wire is set: marked sensitive or removed.
+    /// Hides the key from inner layers, as [`Gate::conceal`] does, without looking for it again.
     pub fn conceal(&self, request: &mut impl RequestHeadMut) {
         if let Shown::Key { places, .. } = &self.shown {
             self.wire.conceal(places, request);
         }
     }
 
-    pub(super) fn admitted_before(&self) -> Option<&Caller> {
+    /// The caller that an outer layer of this gate admitted. That another gate presented it is no
+    /// proof here.
+    pub(super) fn admitted_by(&self, gate: u64) -> Option<&Caller> {
         match &self.shown {
-            Shown::Caller(caller) => Some(caller),
+            Shown::Caller(caller) if caller.was_admitted_by(gate) => Some(caller),
             _ => None,
         }
     }
@@ -100,7 +111,7 @@ impl Presented {
         match &self.shown {
             Shown::Key { digests, .. } => Ok(digests),
             Shown::Nothing { reason, detail } => Err(Refusal::new(*reason).detail(*detail)),
-            Shown::Caller(_) => Ok(&[]),
+            Shown::Caller(_) => Err(Reason::MissingKey.into()),
         }
     }
 }

@@ -175,29 +175,41 @@ pub enum KeyFormatError {
 
 /// Why text is no key, without any of the text.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+#[error("{}", self.detail())]
 #[non_exhaustive]
 pub enum MalformedKey {
     /// Longer than [`MAX_CREDENTIAL_LEN`].
-    #[error("the credential is longer than {MAX_CREDENTIAL_LEN} bytes")]
     Oversized,
     /// Cut short, or with something added; empty text too.
-    #[error("the key is incomplete or has something added to it")]
     WrongLength,
     /// A byte outside ASCII.
-    #[error("the key has a character outside ASCII")]
     NotAscii,
     /// The prefix of another service.
-    #[error("the key does not begin with the prefix of this service")]
     Prefix,
     /// The right prefix with another environment, such as a test key shown to production.
-    #[error("the key belongs to another environment")]
     Environment,
     /// A character other than 0-9A-Za-z after the environment.
-    #[error("the key has a character that is not one of 0-9A-Za-z")]
     Alphabet,
     /// Mistyped or made up.
-    #[error("the checksum of the key is wrong: it is mistyped or was never issued")]
     Checksum,
+}
+
+impl MalformedKey {
+    /// A sentence for whoever sent it. It tells what the form of a key is, and of the text nothing.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Oversized => "What was sent is longer than any key: at most 256 bytes.",
+            Self::WrongLength => "The key is incomplete or has something added to it.",
+            Self::NotAscii => "The key has a character outside ASCII.",
+            Self::Prefix => "The key does not begin with the prefix of this API.",
+            Self::Environment => "The key belongs to another environment of this API.",
+            Self::Alphabet => "The key has a character that is not one of 0-9, A-Z and a-z.",
+            Self::Checksum => {
+                "The checksum of the key is wrong: it is mistyped or was never issued."
+            }
+        }
+    }
 }
 
 fn is_word(text: &str) -> bool {

@@ -58,7 +58,9 @@ impl Rate {
         } else {
             let lead = state.instant.saturating_sub(now.micros());
             let backlog = lead.saturating_mul(self.num.get());
-            backlog.saturating_add(state.amount).min(capacity)
+            // A fraction of another pace than this is less than a microsecond, and counts as one.
+            let fraction = state.amount.min(self.num.get());
+            backlog.saturating_add(fraction).min(capacity)
         };
         Level::new(now, used, self.den, capacity, Refill::Flow { num: self.num })
     }
@@ -86,6 +88,14 @@ mod tests {
         assert_eq!(Rate::new(10, 1_000_000, 20).unwrap().pace(), (1, 100_000));
         assert_eq!(Rate::new(7, 3, 1).unwrap().pace(), (7, 3));
         assert_eq!(Rate::new(86_400, 86_400_000_000, 1).unwrap().pace(), (1, 1_000_000));
+    }
+
+    #[test]
+    fn a_fraction_left_by_another_pace_weighs_a_microsecond_at_most() {
+        let now = Timestamp::from_micros(1_000);
+        let state = State { instant: 1_000, amount: 999_982 };
+        let level = Rate::new(1, 1_000_000, 1).unwrap().level(state, now);
+        assert_eq!(level.forgotten_at(), Timestamp::from_micros(1_001));
     }
 
     #[test]

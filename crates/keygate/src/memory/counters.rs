@@ -223,7 +223,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The low bits choose the shard: the table inside goes by the high ones.
+/// Bits from the middle choose the shard: the table inside goes by the low ones and the highest
+/// seven, and owners of one shard that share them would crowd into a few of its buckets.
 fn shard_of(hash: u64) -> usize {
-    usize::try_from(hash % SHARDS).unwrap_or(0)
+    usize::try_from((hash >> 32) % SHARDS).unwrap_or(0)
 }

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    fmt,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +14,7 @@ use crate::{
 /// Key records in this process.
 ///
 /// Requests find records by digest without a lock; reading by id and writing share one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryKeys {
     by_digest: papaya::HashMap<KeyDigest, Arc<KeyRecord>>,
     by_id: Mutex<BTreeMap<KeyId, Arc<KeyRecord>>>,
@@ -56,6 +57,12 @@ impl MemoryKeys {
         let by_id = self.by_id();
         let records = by_id.range((after, Bound::Unbounded)).map(|(_, record)| record);
         records.filter(|record| filter.selects(record)).take(filter.most).cloned().collect()
+    }
+}
+
+impl fmt::Debug for MemoryKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryKeys").field("records", &self.by_digest.len()).finish_non_exhaustive()
     }
 }
 

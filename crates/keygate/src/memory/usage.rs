@@ -109,7 +109,8 @@ impl MemoryUsage {
     }
 
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard>> {
-        let index = usize::try_from(hash % SHARDS).ok()?;
+        // The table inside goes by the low bits and the highest seven.
+        let index = usize::try_from((hash >> 32) % SHARDS).ok()?;
         self.shards.get(index).map(lock)
     }
 }

@@ -33,6 +33,10 @@ pub(crate) struct NoCredential {
     pub(crate) detail: Option<&'static str>,
 }
 
+impl NoCredential {
+    const AMBIGUOUS: Self = Self { reason: Reason::AmbiguousCredential, detail: None };
+}
+
 impl Wire {
     /// Whether the request asks what a browser may send (Fetch standard, CORS-preflight request): it
     /// never carries credentials.
@@ -62,13 +66,19 @@ impl Wire {
                 before.places.push(place);
                 Ok(())
             }
-            Some(_) => Err(NoCredential { reason: Reason::AmbiguousCredential, detail: None }),
+            Some(_) => Err(NoCredential::AMBIGUOUS),
         };
         if !self.schemes.is_empty() {
+            let (mut lines, mut ours) = (0_usize, None);
             for value in request.header(AUTHORIZATION) {
-                if let Some(text) = self.after_scheme(value) {
-                    take(text, Place::Authorization)?;
-                }
+                lines = lines.saturating_add(1);
+                ours = ours.or_else(|| self.after_scheme(value));
+            }
+            match ours {
+                // Of two lines, whatever stands before us may have looked at the other one.
+                Some(_) if lines > 1 => return Err(NoCredential::AMBIGUOUS),
+                Some(text) => take(text, Place::Authorization)?,
+                None => {}
             }
         }
         for (index, name) in self.headers.iter().enumerate() {

@@ -13,7 +13,11 @@ const RATELIMIT_POLICY: &str = "ratelimit-policy";
 const LEGACY_LIMIT: &str = "x-ratelimit-limit";
 const LEGACY_REMAINING: &str = "x-ratelimit-remaining";
 const LEGACY_RESET: &str = "x-ratelimit-reset";
-const EXPOSE_HEADERS: &str = "access-control-expose-headers";
+pub(super) const EXPOSE_HEADERS: &str = "access-control-expose-headers";
+
+/// The largest integer of a structured field (RFC 9651, section 3.3.1). Beyond it a parser refuses
+/// the whole field.
+const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 /// Which fields tell clients of their limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,5 +123,5 @@ fn service_limit(text: &mut String, _: &Limit, reading: &Reading) {
 
 fn parameter(text: &mut String, key: &str, value: u64) {
     text.push_str(key);
-    text.push_str(itoa::Buffer::new().format(value));
+    text.push_str(itoa::Buffer::new().format(value.min(MAX_INTEGER)));
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{API_KEY, BEARER, Fields, Wire, fields::whole_seconds};
+use super::{
+    API_KEY, Fields, Wire,
+    fields::{EXPOSE_HEADERS, whole_seconds},
+};
 use crate::{
     plan::Name,
     scope::ScopeQuery,
@@ -125,9 +128,15 @@ impl Wire {
             violated_policies: rejection.violated(),
         };
         let mut headers = self.fields(rejection.counted(), rejection.is_cross_origin());
+        if row.status == 503 && rejection.is_cross_origin() {
+            headers.push((EXPOSE_HEADERS, "Retry-After".to_owned()));
+        }
         headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned()));
         if let Some(error) = row.challenge {
-            headers.push((WWW_AUTHENTICATE, self.challenge(error, rejection)));
+            let parameters = self.challenge_parameters(error, rejection);
+            let challenges =
+                self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
+            headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge)));
         }
         if let Some(seconds) = retry_after(row.status, rejection) {
             headers.push((RETRY_AFTER, seconds.to_string()));
@@ -137,9 +146,13 @@ impl Wire {
         Reply { status: row.status, headers, body }
     }
 
-    fn challenge(&self, error: &str, rejection: &Rejection) -> String {
-        let scheme = if self.schemes.contains(&BEARER) { BEARER } else { API_KEY };
-        let mut challenge = format!("{scheme} realm=\"{}\"", self.realm);
+    /// One challenge a scheme. RFC 9110 wants one even where only a header of our own is taken.
+    fn challenged(&self) -> &[&'static str] {
+        if self.schemes.is_empty() { &[API_KEY] } else { &self.schemes }
+    }
+
+    fn challenge_parameters(&self, error: &str, rejection: &Rejection) -> String {
+        let mut challenge = format!("realm=\"{}\"", self.realm);
         if !error.is_empty() {
             challenge.push_str(", error=\"");
             challenge.push_str(error);

@@ -1,0 +1,25 @@
+//! The flow: scopes, limits, failing stores, metering, layers of one gate, secrets.
+
+#[cfg(test)]
+#[path = "gate/failure.rs"]
+mod failure;
+#[cfg(test)]
+#[path = "gate/limits.rs"]
+mod limits;
+#[cfg(test)]
+#[path = "gate/metering.rs"]
+mod metering;
+#[cfg(test)]
+#[path = "gate/nested.rs"]
+mod nested;
+#[cfg(test)]
+#[path = "gate/scopes.rs"]
+mod scopes;
+#[cfg(test)]
+#[path = "gate/secrets.rs"]
+mod secrets;
+#[cfg(test)]
+#[path = "gate/stores.rs"]
+mod stores;
+#[cfg(test)]
+mod support;

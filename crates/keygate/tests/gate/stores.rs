@@ -1,0 +1,86 @@
+//! Stores that fail when told to.
+
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+};
+
+use keygate::{
+    key::{KeyDigest, KeyId},
+    limit::Readings,
+    port::{BoxFuture, Charge, Commit, CounterStore, KeyFilter, KeyStore, StoreError},
+    record::KeyRecord,
+};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    /// Every call is a fault.
+    Broken,
+    /// No call ever ends.
+    Silent,
+    /// Counters answer without a reading.
+    Mute,
+}
+
+/// A store, and how it does.
+#[derive(Debug, Default)]
+pub(crate) struct Moody<S> {
+    store: S,
+    mood: Mutex<Mood>,
+}
+
+impl<S> Moody<S> {
+    pub(crate) fn new(store: S) -> Arc<Self> {
+        let mood = Mutex::default();
+        Arc::new(Self { store, mood })
+    }
+
+    pub(crate) fn turn(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+}
+
+impl KeyStore for Moody<keygate::memory::MemoryKeys> {
+    fn find<'a>(
+        &'a self,
+        digest: &'a KeyDigest,
+    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        match self.mood() {
+            Mood::Well => self.store.find(digest),
+            Mood::Silent => Box::pin(pending()),
+            Mood::Broken | Mood::Mute => Box::pin(async { Err(StoreError::new("broken")) }),
+        }
+    }
+
+    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        self.store.load(id)
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        self.store.list(filter)
+    }
+
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
+        self.store.commit(records)
+    }
+}
+
+impl CounterStore for Moody<keygate::memory::MemoryCounters> {
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
+        match self.mood() {
+            Mood::Well => self.store.charge(charge),
+            Mood::Broken => Box::pin(async { Err(StoreError::new("broken")) }),
+            Mood::Silent => Box::pin(pending()),
+            Mood::Mute => Box::pin(async { Ok(Readings::new()) }),
+        }
+    }
+}

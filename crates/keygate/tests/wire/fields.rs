@@ -1,0 +1,170 @@
+//! The fields that tell clients of their limits.
+
+use std::{sync::Arc, time::Duration};
+
+use keygate::{
+    keyring::{Issued, NewKey},
+    limit::MAX_EXACT,
+    requirement::Requirement,
+    verdict::Admission,
+    wire::{Fields, RateLimitFields, Wire},
+};
+
+use crate::support::{Desk, Request, any_key, field};
+
+const PLANS: &str = r#"
+    [plans.free]
+    limits = [
+        { name = "burst", rate = "10/s", burst = 20 },
+        { name = "daily", quota = 1000, per = "day" },
+    ]
+"#;
+const POLICY: &str = r#""burst";q=20;w=2, "daily";q=1000;w=86400"#;
+
+fn desk(fields: RateLimitFields) -> (Desk, Request) {
+    let wire = Wire::default().rate_limit_fields(fields);
+    let desk = Desk::new(PLANS, |gate| gate.wire(wire));
+    let key = desk.issue(NewKey::new("acme", "free"));
+    let request = Request::bearer(key.key.expose());
+    (desk, request)
+}
+
+fn costing(cost: u64) -> Arc<Requirement> {
+    Arc::new(Requirement::default().cost(cost))
+}
+
+fn names(fields: &Fields) -> Vec<&'static str> {
+    fields.iter().map(|(name, _)| *name).collect()
+}
+
+#[track_caller]
+fn settled(admission: Admission) -> Fields {
+    let fields = admission.fields();
+    let _ = admission.settle(Some(200));
+    fields
+}
+
+#[test]
+fn the_draft_syntax_is_exact() {
+    let (desk, request) = desk(RateLimitFields::Draft);
+    let fields = settled(desk.ask(&request, &any_key()).unwrap());
+    assert_eq!(names(&fields), ["ratelimit-policy", "ratelimit"]);
+    assert_eq!(field(&fields, "ratelimit-policy"), Some(POLICY));
+    let state = r#""burst";r=19;t=1, "daily";r=999;t=43200"#;
+    assert_eq!(field(&fields, "ratelimit"), Some(state));
+
+    desk.clock.advance(Duration::from_millis(2_500));
+    let fields = settled(desk.ask(&request, &costing(20)).unwrap());
+    assert_eq!(field(&fields, "ratelimit-policy"), Some(POLICY));
+    let state = r#""burst";r=0;t=1, "daily";r=979;t=43198"#;
+    assert_eq!(field(&fields, "ratelimit"), Some(state));
+}
+
+#[test]
+fn a_refusal_for_a_limit_tells_them_too() {
+    let (desk, request) = desk(RateLimitFields::Draft);
+    let _ = settled(desk.ask(&request, &costing(20)).unwrap());
+    let reply = desk.ask(&request, &any_key()).unwrap_err().reply();
+    assert_eq!(reply.status, 429);
+    assert_eq!(field(&reply.headers, "ratelimit-policy"), Some(POLICY));
+    let state = r#""burst";r=0;t=1, "daily";r=980;t=43200"#;
+    assert_eq!(field(&reply.headers, "ratelimit"), Some(state));
+    assert_eq!(field(&reply.headers, "retry-after"), Some("1"));
+    assert_eq!(field(&reply.headers, "www-authenticate"), None);
+}
+
+#[test]
+fn legacy_fields_are_those_of_the_limit_nearest_to_its_end() {
+    let (desk, request) = desk(RateLimitFields::Legacy);
+    let fields = settled(desk.ask(&request, &any_key()).unwrap());
+    let all = [
+        ("x-ratelimit-limit", "20".to_owned()),
+        ("x-ratelimit-remaining", "19".to_owned()),
+        ("x-ratelimit-reset", "1".to_owned()),
+    ];
+    assert_eq!(fields.as_slice(), all);
+    for _ in 0..49 {
+        desk.clock.advance(Duration::from_secs(2));
+        let _ = settled(desk.ask(&request, &costing(20)).unwrap());
+    }
+    desk.clock.advance(Duration::from_secs(2));
+    let fields = settled(desk.ask(&request, &any_key()).unwrap());
+    assert_eq!(field(&fields, "x-ratelimit-limit"), Some("1000"));
+    assert_eq!(field(&fields, "x-ratelimit-remaining"), Some("18"));
+    assert_eq!(field(&fields, "x-ratelimit-reset"), Some("43100"));
+}
+
+#[test]
+fn both_is_both_and_none_is_none() {
+    let (both, request) = desk(RateLimitFields::Both);
+    let fields = settled(both.ask(&request, &any_key()).unwrap());
+    let all = [
+        "ratelimit-policy",
+        "ratelimit",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ];
+    assert_eq!(names(&fields), all);
+
+    let (none, request) = desk(RateLimitFields::None);
+    assert!(settled(none.ask(&request, &costing(20)).unwrap()).is_empty());
+    let reply = none.ask(&request, &any_key()).unwrap_err().reply();
+    assert_eq!(names(&reply.headers), ["content-type", "retry-after"]);
+}
+
+#[test]
+fn a_plan_without_limits_has_nothing_to_tell() {
+    let desk = Desk::new("[plans.free]", |gate| gate);
+    let key: Issued = desk.issue(NewKey::new("acme", "free"));
+    let request = Request::bearer(key.key.expose()).with("origin", "https://app.example");
+    assert!(settled(desk.ask(&request, &any_key()).unwrap()).is_empty());
+}
+
+#[test]
+fn fields_are_exposed_to_other_origins_only_when_there_is_one() {
+    let exposed = |fields| {
+        let (desk, request) = desk(fields);
+        let cross = request.with("origin", "https://app.example");
+        let fields = settled(desk.ask(&cross, &any_key()).unwrap());
+        field(&fields, "access-control-expose-headers").map(str::to_owned)
+    };
+    let draft = "RateLimit-Policy, RateLimit, Retry-After";
+    let legacy = "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After";
+    let both = "RateLimit-Policy, RateLimit, X-RateLimit-Limit, X-RateLimit-Remaining, \
+                X-RateLimit-Reset, Retry-After";
+    assert_eq!(exposed(RateLimitFields::Draft).as_deref(), Some(draft));
+    assert_eq!(exposed(RateLimitFields::Legacy).as_deref(), Some(legacy));
+    assert_eq!(exposed(RateLimitFields::Both).as_deref(), Some(both));
+}
+
+#[test]
+fn a_refusal_is_exposed_to_other_origins_and_a_401_has_nothing_to_expose() {
+    let (desk, request) = desk(RateLimitFields::Draft);
+    let cross = request.with("origin", "https://app.example");
+    let _ = settled(desk.ask(&cross, &costing(20)).unwrap());
+    let reply = desk.ask(&cross, &any_key()).unwrap_err().reply();
+    let exposed = field(&reply.headers, "access-control-expose-headers");
+    assert!(exposed.unwrap().contains("Retry-After"));
+
+    let nobody = Request::get("/").with("origin", "https://app.example");
+    let reply = desk.ask(&nobody, &any_key()).unwrap_err().reply();
+    assert_eq!(names(&reply.headers), ["content-type", "www-authenticate"]);
+}
+
+/// RFC 9651, section 3.3.1: an integer has at most 15 digits; a parser refuses the whole field
+/// otherwise.
+#[test]
+fn numbers_beyond_a_structured_integer_are_told_as_the_largest_one() {
+    let plans = format!(
+        "[plans.free]\nlimits = [{{ name = \"all\", quota = {MAX_EXACT}, per = \"day\" }}]"
+    );
+    let desk = Desk::new(&plans, |gate| gate);
+    let key = desk.issue(NewKey::new("acme", "free"));
+    let admission = desk.ask(&Request::bearer(key.key.expose()), &any_key());
+    let fields = settled(admission.unwrap());
+    let policy = r#""all";q=999999999999999;w=86400"#;
+    assert_eq!(field(&fields, "ratelimit-policy"), Some(policy));
+    let state = r#""all";r=999999999999999;t=43200"#;
+    assert_eq!(field(&fields, "ratelimit"), Some(state));
+}
