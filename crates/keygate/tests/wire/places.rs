@@ -93,6 +93,15 @@ fn the_api_key_scheme_is_taken_and_named_in_the_challenge() {
 }
 
 #[test]
+fn every_scheme_that_is_taken_is_named_in_a_challenge() {
+    let (desk, _) = desk(Wire::default().api_key_scheme());
+    let reply = desk.ask(&Request::get("/"), &any_key()).unwrap_err().reply();
+    let challenges = reply.headers.iter().filter(|(name, _)| *name == "www-authenticate");
+    let schemes: Vec<&str> = challenges.map(|(_, text)| challenge(text).0).collect();
+    assert_eq!(schemes, ["Bearer", "ApiKey"]);
+}
+
+#[test]
 fn two_schemes_in_one_header_are_ambiguous() {
     let (desk, key) = desk(Wire::default().api_key_scheme());
     let text = key.key.expose();
@@ -232,6 +241,20 @@ fn a_public_route_needs_no_key_and_no_store() {
     let public = Arc::new(Requirement::public());
     assert!(desk.gate.present(&Request::get("/"), &public).is_none());
     assert!(desk.gate.present(&Request::bearer("nonsense"), &public).is_none());
+}
+
+#[test]
+fn a_key_shown_to_a_public_route_is_concealed_too() {
+    let (desk, key) = desk(Wire::default().query("key").unwrap().strip_credential());
+    let mut request = Request::get(&format!("/?a=1&key={}", key.key.expose()));
+    desk.gate.conceal(&mut request);
+    assert_eq!(uri(&request), "/?a=1");
+    let mut request = Request::bearer(key.key.expose());
+    desk.gate.conceal(&mut request);
+    assert_eq!(request.headers, []);
+    let mut request = Request::get("/").with("authorization", "Basic YTpi");
+    desk.gate.conceal(&mut request);
+    assert_eq!(request.headers.len(), 1, "what is none of ours stays");
 }
 
 #[test]
