@@ -21,8 +21,11 @@
 //! | [`port`] | what a backend must do, law by law |
 //! | [`memory`] | the reference backend |
 //! | [`clock`] | what time it is |
+//! | `conformance` | the laws of the ports as functions, behind the feature of that name |
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod constraint;
 pub mod gate;
 pub mod key;

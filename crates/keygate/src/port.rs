@@ -189,6 +189,8 @@ pub struct Charge<'a> {
 /// - `reset_never_lies`: once the reset has passed, more remains than before.
 /// - `plan_change_keeps_usage`: limits of one name under one owner share what was used, whatever
 ///   the numbers; a lowered limit clamps, a raised one helps at once.
+/// - `concurrency_never_oversells`: however many charge at once, limits admit what they allow, not
+///   more and not less.
 /// - `state_always_expires`: a counter that says nothing any more is forgotten.
 /// - `agrees_with_limit`: readings are those of the [`limit`](crate::limit) arithmetic.
 pub trait CounterStore: fmt::Debug + Send + Sync {
