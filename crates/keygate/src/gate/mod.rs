@@ -134,6 +134,8 @@ impl Gate {
                 Ok(Admission::new(admitted, pending, wire, presented.cross_origin))
             }
             Err(refusal) => {
+                let operation = presented.requirement.named_operation();
+                tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
                 pending.conclude(Outcome::Denied(refusal.reason()));
                 Err(self.rejection(refusal, &presented))
             }

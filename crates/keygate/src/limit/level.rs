@@ -1,9 +1,12 @@
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Duration};
 
 use super::{Reading, State};
 use crate::{clock::Timestamp, period::Window};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
+
+/// How long a window's usage is kept beyond its end: a clock that steps back across it finds it.
+const SLACK: Duration = Duration::from_secs(300);
 
 /// How much of a limit is used at one instant: see the [module](super) for what the numbers mean.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +21,9 @@ pub struct Level {
 /// How what was used comes back.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refill {
-    /// Bit by bit: `num` parts a microsecond.
-    Flow { num: NonZeroU64 },
+    /// Bit by bit: `num` parts a microsecond, from `delay` microseconds on, which is now unless the
+    /// clock stepped back.
+    Flow { num: NonZeroU64, delay: u64 },
     /// All at once, at the window's end. `at` is now, or the last charge if the clock stepped back.
     Turn { window: Window, at: Timestamp },
 }
@@ -47,27 +51,37 @@ impl Level {
         self.capacity.saturating_sub(self.used) / self.unit
     }
 
-    /// The state to store.
+    /// The state to store after a charge was made.
     #[must_use]
     pub fn state(&self) -> State {
         match self.refill {
-            Refill::Flow { num } => State {
-                instant: self.now.micros().saturating_add(self.used / num),
-                amount: self.used % num,
-            },
-            Refill::Turn { at, .. } => State { instant: at.micros(), amount: self.used },
+            Refill::Flow { delay, .. } => {
+                let at = Timestamp::from_micros(self.now.micros().saturating_add(delay));
+                State { at, used: self.used / self.unit, part: self.used % self.unit }
+            }
+            Refill::Turn { at, .. } => State { at, used: self.used, part: 0 },
         }
     }
 
-    /// From this instant on the state equals the default: a store may forget it.
+    /// From this instant on the state means the same as the default.
     #[must_use]
     pub fn forgotten_at(&self) -> Timestamp {
         match self.refill {
-            Refill::Flow { num } => {
-                let drained = self.used.div_ceil(num.get());
-                Timestamp::from_micros(self.now.micros().saturating_add(drained))
+            Refill::Flow { num, delay } => {
+                let wait = delay.saturating_add(self.used.div_ceil(num.get()));
+                Timestamp::from_micros(self.now.micros().saturating_add(wait))
             }
             Refill::Turn { window, .. } => window.end(),
+        }
+    }
+
+    /// How long a store keeps the state: until it is forgotten, and a window's usage some minutes
+    /// longer, so that a clock that steps back across the window's end finds it.
+    #[must_use]
+    pub fn keep_until(&self) -> Timestamp {
+        match self.refill {
+            Refill::Flow { .. } => self.forgotten_at(),
+            Refill::Turn { .. } => self.forgotten_at().saturating_add(SLACK),
         }
     }
 
@@ -91,34 +105,32 @@ impl Level {
     }
 
     fn reset_micros(&self) -> u64 {
-        match self.refill {
-            Refill::Flow { num } => {
-                let after_next_unit = self.remaining().saturating_add(1);
-                let target =
-                    self.capacity.saturating_sub(after_next_unit.saturating_mul(self.unit.get()));
-                self.used.saturating_sub(target).min(self.used).div_ceil(num.get())
-            }
-            Refill::Turn { .. } if self.used == 0 => 0,
-            Refill::Turn { window, .. } => window.end().micros_since(self.now),
+        if self.used == 0 {
+            return 0;
         }
+        let after_next = self.remaining().saturating_add(1).saturating_mul(self.unit.get());
+        self.until_used(self.capacity.saturating_sub(after_next))
     }
 
     fn retry_micros(&self, cost: u64) -> Option<u64> {
         let weight = cost.checked_mul(self.unit.get())?;
-        if weight > self.capacity {
-            return None;
-        }
-        Some(match self.refill {
-            Refill::Flow { num } => {
-                self.with(cost).saturating_sub(self.capacity).div_ceil(num.get())
+        let room = self.capacity.checked_sub(weight)?;
+        Some(self.until_used(room))
+    }
+
+    /// Microseconds until no more than `most` is used.
+    fn until_used(&self, most: u64) -> u64 {
+        match self.refill {
+            Refill::Flow { num, delay, .. } => {
+                delay.saturating_add(self.used.saturating_sub(most).div_ceil(num.get()))
             }
             Refill::Turn { window, .. } => window.end().micros_since(self.now),
-        })
+        }
     }
 
     fn window_seconds(&self) -> u64 {
         match self.refill {
-            Refill::Flow { num } => {
+            Refill::Flow { num, .. } => {
                 self.capacity.div_ceil(num.get()).div_ceil(MICROS_PER_SECOND).max(1)
             }
             Refill::Turn { window, .. } => window.seconds(),

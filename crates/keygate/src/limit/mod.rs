@@ -16,41 +16,44 @@
 //! [`decide`]: first every level is asked, then either all of them are charged or none is. A
 //! request that one limit refuses therefore costs nothing anywhere.
 //!
-//! # Rate: a leaky bucket kept as one instant
+//! # One shape for every state
 //!
-//! The rule "`count` per `per` with a burst of `burst`" is the Generic Cell Rate Algorithm (ITU-T
-//! I.371, annex A; ATM Forum TM 4.1), kept exact by counting in fractions of a unit.
+//! A [`State`] says what was used and when it was last charged: `used` whole units and a `part` of
+//! one, `at` an instant. It names neither plan nor rule. A key that moves to another plan, or a plan
+//! that is edited, keeps what was used under the limit's name, whatever the numbers: a raised limit
+//! helps at once, a lowered one has nothing left and comes back at its own pace.
+//!
+//! # Rate: a leaky bucket
+//!
+//! The rule "`count` per `per` with a burst of `burst`" is the Generic Cell Rate Algorithm in its
+//! form as a continuous-state leaky bucket (ITU-T I.371, annex A; ATM Forum TM 4.1), kept exact by
+//! counting in fractions of a unit.
 //!
 //! | symbol | meaning |
 //! |---|---|
 //! | `num / den` | units that flow back per microsecond: `count / per`, reduced by their gcd |
 //! | `unit` | what one unit weighs: `den` |
 //! | `capacity` | `burst * den` |
-//! | `tat` | the theoretical arrival time: when the bucket will be empty again, whole µs |
-//! | `frac` | what lies beyond `tat`, `0 <= frac < num`, in `1/num` of a µs |
-//! | `used` | the backlog at `now`: `max(0, tat - now) * num + frac` |
+//! | `backlog` | what the bucket held at the last charge: `used * den + part` |
+//! | `drained` | what has flowed back since: `(now - at) * num` |
+//! | level | `max(0, min(backlog, capacity) - drained)` |
 //!
-//! After a charge `used'` is put back as `frac = used' mod num` and
-//! `tat = now + (used' - frac) / num`: a division with its remainder, so nothing is ever rounded.
-//! The wait until a refused charge fits is `ceil((used + cost*unit - capacity) / num)`: one
-//! microsecond earlier it is still refused.
+//! A charge stores `level + cost * den` as whole units and a part, at `now`: a division with its
+//! remainder, so nothing is ever rounded. The wait until a refused charge fits is
+//! `ceil((level + cost * unit - capacity) / num)`: one microsecond earlier it is still refused.
 //!
-//! Two numbers per limit are stored, and time itself refills the bucket. From `used <= capacity`
-//! at every instant follows invariant I2: in any interval `d`, admitted `<= burst + rate * d`.
+//! From level `<=` capacity at every instant follows invariant I2: in any interval `d`, admitted
+//! `<= burst + rate * d`. Time itself refills the bucket; nobody writes.
 //!
-//! A backlog longer than the rule allows (the burst was lowered, the clock stepped back) counts as
-//! a full bucket, so a plan edit never locks a caller out for longer than the new burst takes to
-//! drain.
+//! A backlog beyond the capacity is what a rule with a larger burst left: it counts as a full bucket,
+//! so after an edit the first unit comes back at the pace of the new rule. When the clock steps back,
+//! nothing drains until it has caught up: time that is lived twice counts once.
 //!
 //! # Quota: an allowance per calendar window
 //!
-//! A quota stores how much was `used` and the instant of the `last` charge. What was used counts
-//! iff the last charge does not lie before the window of now: a new window starts at zero without
-//! anybody writing. When the clock steps back, the instant of the last charge stands in for now:
-//! a window that was left cannot be spent a second time.
-//!
-//! Neither state names its plan. A key that moves to another plan, or a plan that is edited, keeps
-//! what was used under the limit's name, even when the period differs.
+//! What was used counts iff the last charge does not lie before the window of now: a new window
+//! starts at zero without anybody writing. When the clock steps back, the instant of the last charge
+//! stands in for now: a window that was left cannot be spent a second time.
 //!
 //! # A worked trace
 //!
@@ -64,18 +67,18 @@
 //! let mut state = State::default();
 //! let mut at = |now: u64| {
 //!     let mut levels = [rule.level(state, Timestamp::from_micros(now))];
-//!     let readings = decide(&mut levels, 1);
-//!     if readings[0].within {
+//!     let reading = decide(&mut levels, 1)[0];
+//!     if reading.within {
 //!         state = levels[0].state();
 //!     }
-//!     (readings[0].within, readings[0].remaining, readings[0].retry_micros, state.instant, state.amount)
+//!     (reading.within, reading.remaining, reading.retry_micros, state.used, state.part)
 //! };
-//! //                  within  remaining  retry   tat  frac
-//! assert_eq!(at(100), (true,  1, Some(0), 103, 1)); // used 10 = 3*3 + 1
-//! assert_eq!(at(100), (true,  0, Some(0), 106, 2)); // used 20 = 6*3 + 2: full
-//! assert_eq!(at(103), (false, 0, Some(1), 106, 2)); // used 11, and 11 + 10 > 20: one µs early
-//! assert_eq!(at(104), (true,  0, Some(0), 110, 0)); // used 8, so 18 = 6*3 + 0
-//! assert_eq!(at(110), (true,  1, Some(0), 113, 1)); // empty again: as at the start
+//! //                  within  remaining  retry  used  part
+//! assert_eq!(at(100), (true,  1, Some(0), 1, 0)); // 10
+//! assert_eq!(at(100), (true,  0, Some(0), 2, 0)); // 20: full
+//! assert_eq!(at(103), (false, 0, Some(1), 2, 0)); // 11, and 11 + 10 > 20: one µs early
+//! assert_eq!(at(104), (true,  0, Some(0), 1, 8)); // 8, so 18
+//! assert_eq!(at(110), (true,  1, Some(0), 1, 0)); // empty again: as at the start
 //! # Ok::<(), keygate::limit::RuleError>(())
 //! ```
 
@@ -120,21 +123,17 @@ impl Rule {
             Self::Quota(quota) => quota.level(state, now),
         }
     }
-
-    /// Whether both rules keep the same kind of state, so that one may continue the other's.
-    #[must_use]
-    pub fn shares_state_with(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
 }
 
 /// What a store keeps for one limit of one subject. The default says that nothing was ever used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Rate: the theoretical arrival time. Quota: the last charge. Microseconds since the epoch.
-    pub instant: u64,
-    /// Rate: the fraction beyond `instant`, in `1/num` µs. Quota: units used.
-    pub amount: u64,
+    /// The last charge.
+    pub at: Timestamp,
+    /// Whole units used, as of then.
+    pub used: u64,
+    /// A rate's part of a unit beyond them, as a multiple of `1 / den`; 0 for a quota.
+    pub part: u64,
 }
 
 /// What one limit says after a decision.

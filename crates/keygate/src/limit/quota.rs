@@ -37,10 +37,9 @@ impl Quota {
     }
 
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
-        let at = now.max(Timestamp::from_micros(state.instant));
+        let at = now.max(state.at);
         let window = self.period.window(at);
-        let used =
-            if state.instant < window.start().micros() { 0 } else { state.amount.min(self.amount) };
+        let used = if state.at < window.start() { 0 } else { state.used };
         let refill = Refill::Turn { window, at };
         Level::new(now, used, NonZeroU64::MIN, self.amount, refill)
     }

@@ -3,7 +3,7 @@ use std::num::NonZeroU64;
 use super::{Level, MAX_EXACT, RuleError, State, level::Refill};
 use crate::clock::Timestamp;
 
-/// The largest numerator: the fraction of a state then fits 32 bits.
+/// The largest numerator: what drains in a second then stays far below 2^63.
 const MAX_NUM: u64 = (1 << 32) - 1;
 
 /// A count per time with a burst, as an exact fraction; see the [module](super) for the theory.
@@ -53,16 +53,13 @@ impl Rate {
 
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
         let capacity = self.burst.saturating_mul(self.den.get());
-        let used = if state.instant < now.micros() {
-            0
-        } else {
-            let lead = state.instant.saturating_sub(now.micros());
-            let backlog = lead.saturating_mul(self.num.get());
-            // A fraction of another pace than this is less than a microsecond, and counts as one.
-            let fraction = state.amount.min(self.num.get());
-            backlog.saturating_add(fraction).min(capacity)
-        };
-        Level::new(now, used, self.den, capacity, Refill::Flow { num: self.num })
+        // A part of a unit that another pace left has another denominator: it counts as at most one.
+        let part = state.part.min(self.den.get());
+        let backlog = state.used.saturating_mul(self.den.get()).saturating_add(part);
+        let drained = now.micros_since(state.at).saturating_mul(self.num.get());
+        let used = backlog.min(capacity).saturating_sub(drained);
+        let refill = Refill::Flow { num: self.num, delay: state.at.micros_since(now) };
+        Level::new(now, used, self.den, capacity, refill)
     }
 }
 
@@ -91,11 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_left_by_another_pace_weighs_a_microsecond_at_most() {
+    fn a_part_left_by_another_pace_weighs_a_unit_at_most() {
         let now = Timestamp::from_micros(1_000);
-        let state = State { instant: 1_000, amount: 999_982 };
-        let level = Rate::new(1, 1_000_000, 1).unwrap().level(state, now);
-        assert_eq!(level.forgotten_at(), Timestamp::from_micros(1_001));
+        let state = State { at: now, used: 1, part: 999_982 };
+        let level = Rate::new(1, 10, 3).unwrap().level(state, now);
+        assert_eq!(level.remaining(), 1);
+        assert_eq!(level.forgotten_at(), Timestamp::from_micros(1_020));
     }
 
     #[test]

@@ -27,8 +27,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Counters in this process: exact for one replica.
 ///
 /// A consumer's counters and those of its keys live in one shard behind one lock, so a charge over
-/// both is one atomic step. Idle state is forgotten: within a minute of traffic on its shard, or at
-/// once by [`forget_idle`](Self::forget_idle).
+/// both is one atomic step. Idle state is forgotten once it says nothing any more: within a
+/// minute of traffic on its shard, or by [`forget_idle`](Self::forget_idle).
 pub struct MemoryCounters {
     clock: Arc<dyn Clock>,
     hasher: RandomState,
@@ -54,7 +54,7 @@ struct Owners<'s> {
 #[derive(Default)]
 struct Subject {
     slots: Vec<Slot>,
-    forgotten_at: Timestamp,
+    keep_until: Timestamp,
 }
 
 struct Slot {
@@ -118,7 +118,8 @@ impl Shard {
         consumer_hash: u64,
         hasher: &RandomState,
     ) -> Readings {
-        if self.sweep_at <= now {
+        // Also when the clock was set back: a sweep planned by its old time may be years away.
+        if self.sweep_at <= now || self.sweep_at > now.saturating_add(SWEEP_EVERY) {
             self.sweep(now, hasher);
         }
         let counts = |partition| charge.limits.iter().any(|limit| limit.partition() == partition);
@@ -178,7 +179,7 @@ impl<K: Clone + Eq + Hash> Subjects<K> {
 
     /// Forgets what says nothing any more, and gives back room that was needed once.
     fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
-        self.0.retain(|(_, subject)| subject.forgotten_at > now);
+        self.0.retain(|(_, subject)| subject.keep_until > now);
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
         }
@@ -198,7 +199,7 @@ impl Subject {
     }
 
     fn keep(&mut self, limit: &Limit, level: &Level) {
-        self.forgotten_at = self.forgotten_at.max(level.forgotten_at());
+        self.keep_until = self.keep_until.max(level.keep_until());
         match self.slots.iter_mut().find(|slot| slot.is(limit)) {
             Some(slot) => slot.state = level.state(),
             None => self.slots.push(Slot::new(limit, level.state())),

@@ -134,7 +134,8 @@ impl UsageStore for MemoryUsage {
             return;
         };
         let minute = minute_of(event.at);
-        if minute >= shard.swept.saturating_add(SWEEP_EVERY) {
+        // Either way: a clock that was set back must not put sweeps off.
+        if minute.abs_diff(shard.swept) >= SWEEP_EVERY {
             shard.sweep(minute, &self.retention);
         }
         shard.owner(event, hash, &self.hasher).record(event, minute, &self.retention);

@@ -204,11 +204,11 @@ proptest! {
         unit in any_unit(),
         zone in select(&ZONES[..]),
         amount in 1_u64..=1 << 53,
-        (instant, used, now, cost) in any::<(u64, u64, u64, u64)>(),
+        (at, used, now, cost) in any::<(u64, u64, u64, u64)>(),
     ) {
         let quota = Quota::new(amount, unit.period(zone)).unwrap();
         let mut counter = Counter::new(Rule::Quota(quota));
-        counter.state = keygate::limit::State { instant, amount: used };
+        counter.state = keygate::limit::State { at: Timestamp::from_micros(at), used, part: 0 };
         let reading = counter.charge(now, cost);
         prop_assert!(reading.remaining <= amount);
         prop_assert_eq!(reading.retry_micros.is_none(), cost > amount);

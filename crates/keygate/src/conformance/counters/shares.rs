@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     conformance::{Coverage, require_eq},
-    plan::Limit,
+    plan::{Limit, RateSpec},
 };
 
 /// What a consumer's id may hold and a store's own syntax may trip over.
@@ -64,6 +64,8 @@ pub async fn plan_change_keeps_usage(harness: &dyn CounterHarness) -> Coverage {
         scene.overspend(&quota, remaining + 1).await;
         scene.overspend(&rate, remaining + 1).await;
     }
+    let quicker = limits(law, [Limit::rate("pace", RateSpec::per_day(3).burst(10))]);
+    require_eq(&scene.remaining(&quicker).await, &vec![4], law, "a pace after an edit");
     scene.spend(&quota(20), 14).await;
     scene.spend(&rate(20), 14).await;
     another_plan_counts_on(law, harness).await;
