@@ -57,7 +57,11 @@ where
         let verdict = admission.settle(answer.as_ref().ok().map(|it| it.status().as_u16()));
         Poll::Ready(answer.map(|mut response| {
             append(response.headers_mut(), fields);
-            response.extensions_mut().insert(verdict);
+            let extensions = response.extensions_mut();
+            // A refusal by a layer further in is the last word on the request.
+            if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
+                extensions.insert(verdict);
+            }
             response
         }))
     }
@@ -72,7 +76,8 @@ impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
 fn refuse<R: From<String>>(rejection: Rejection) -> Response<R> {
     let reply = rejection.reply();
     let mut response = Response::new(R::from(reply.body));
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
+    *response.status_mut() =
+        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     append(response.headers_mut(), reply.headers);
     response.extensions_mut().insert(Verdict::Rejected(rejection));
     response

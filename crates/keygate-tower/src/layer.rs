@@ -30,7 +30,7 @@ impl KeygateLayer {
     /// # Errors
     /// If the query does not parse.
     pub fn require(self, query: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement).require(query).map(|it| self.with(it))
+        Requirement::clone(&self.requirement).require(query).map(|it| self.demanding(it))
     }
 
     /// See [`Requirement::operation`].
@@ -38,14 +38,14 @@ impl KeygateLayer {
     /// # Errors
     /// If the name is none.
     pub fn operation(self, name: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement).operation(name).map(|it| self.with(it))
+        Requirement::clone(&self.requirement).operation(name).map(|it| self.demanding(it))
     }
 
     /// See [`Requirement::cost`].
     #[must_use]
     pub fn cost(self, units: u64) -> Self {
         let requirement = Requirement::clone(&self.requirement).cost(units);
-        Self { cost: None, ..self.with(requirement) }
+        self.with(requirement)
     }
 
     /// Weighs each request by its head, in units.
@@ -57,6 +57,10 @@ impl KeygateLayer {
     /// Requires this, in place of all that was said before.
     #[must_use]
     pub fn with(self, requirement: Requirement) -> Self {
+        Self { cost: None, ..self.demanding(requirement) }
+    }
+
+    fn demanding(self, requirement: Requirement) -> Self {
         Self { requirement: Arc::new(requirement), ..self }
     }
 }

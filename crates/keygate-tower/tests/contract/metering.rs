@@ -1,0 +1,114 @@
+//! A request is metered exactly once, however it ends.
+
+use std::{future::pending, pin::pin};
+
+use http::{Request, Response, StatusCode};
+use keygate::usage::{Outcome, StatusClass};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+
+use crate::{
+    inner::{Held, Strict, poll_once},
+    support::{Door, SUCCESS},
+};
+
+type Answer = Result<Response<String>, ()>;
+
+async fn hang(_: Request<()>) -> Answer {
+    pending().await
+}
+
+#[tokio::test]
+async fn an_answer_is_metered_once_by_its_status() {
+    let door = Door::of(9).await;
+    for status in [200, 404, 500] {
+        let service = door.layer().layer(service_fn(move |_| async move {
+            let mut response = Response::new(String::new());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            Ok::<_, ()>(response)
+        }));
+        let response = service.oneshot(door.get("/").body(()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
+    let classes = [StatusClass::Success, StatusClass::ClientError, StatusClass::ServerError];
+    assert_eq!(door.usage().await, classes.map(|class| (Outcome::Admitted(class), 1, 1)));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_any_more_stays_metered_once() {
+    let door = Door::of(9).await;
+    let mut service = door.layer().layer(Strict::default());
+    let request = door.get("/").body(()).unwrap();
+    {
+        let mut response = pin!(service.ready().await.unwrap().call(request));
+        assert!(poll_once(response.as_mut()).is_ready());
+        assert_eq!(door.usage().await, [(SUCCESS, 1, 1)]);
+    }
+    assert_eq!(door.usage().await, [(SUCCESS, 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_call_that_was_never_polled_asked_for_nothing() {
+    let door = Door::of(1).await;
+    let mut service = door.layer().layer(Strict::default());
+    let request = door.get("/").body(()).unwrap();
+    drop(service.ready().await.unwrap().call(request));
+    assert_eq!(door.usage().await, []);
+
+    let request = door.get("/").body(()).unwrap();
+    let response = service.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "the only unit of the quota is still there");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_verdict_is_metered_once_as_aborted() {
+    let held = Held::new();
+    let door = Door::built(9, |builder| builder.counters(held)).await;
+    let strict = Strict::default();
+    let mut service = door.layer().layer(strict.clone());
+    {
+        let request = door.get("/").body(()).unwrap();
+        let mut response = pin!(service.ready().await.unwrap().call(request));
+        assert!(poll_once(response.as_mut()).is_pending());
+        assert_eq!(door.usage().await, []);
+    }
+    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 0)]);
+    assert_eq!(strict.log.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_metered_once_as_aborted() {
+    let door = Door::of(9).await;
+    let mut service = door.layer().layer(service_fn(hang));
+    {
+        let request = door.get("/").body(()).unwrap();
+        let mut response = pin!(service.ready().await.unwrap().call(request));
+        assert!(poll_once(response.as_mut()).is_pending());
+        assert_eq!(door.usage().await, []);
+    }
+    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_service_that_panics_when_called_is_metered_once() {
+    let door = Door::of(9).await;
+    let service = door.layer().layer(service_fn(|request: Request<()>| {
+        assert_ne!(request.uri().path(), "/", "a bug in a service");
+        hang(request)
+    }));
+    let task = tokio::spawn(service.oneshot(door.get("/").body(()).unwrap()));
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_metered_once() {
+    let door = Door::of(9).await;
+    let service = door.layer().layer(service_fn(|request: Request<()>| async move {
+        tokio::task::yield_now().await;
+        assert_ne!(request.uri().path(), "/", "a bug in a handler");
+        Answer::Err(())
+    }));
+    let task = tokio::spawn(service.oneshot(door.get("/").body(()).unwrap()));
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 1)]);
+}

@@ -1,0 +1,61 @@
+//! A gate on a clock that stands still, one key of it, and what it metered.
+
+use std::sync::Arc;
+
+use http::{Request, request};
+use keygate::{
+    Gate, NewKey, Plans,
+    clock::{ManualClock, Timestamp},
+    gate::GateBuilder,
+    keyring::Issued,
+    usage::{Granularity, Outcome, StatusClass, UsageQuery},
+};
+use keygate_tower::KeygateLayer;
+
+/// The service answered with a 2xx.
+pub(crate) const SUCCESS: Outcome = Outcome::Admitted(StatusClass::Success);
+
+pub(crate) struct Door {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) issued: Issued,
+}
+
+impl Door {
+    /// A gate whose only plan allows so many units a day, to keys that may do `orders:*`.
+    pub(crate) async fn of(quota: u64) -> Self {
+        Self::built(quota, |builder| builder).await
+    }
+
+    pub(crate) async fn built(quota: u64, set: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
+        let plans = format!(
+            "[plans.free]\nscopes = ['orders:*']\n\
+             limits = [{{ name = 'daily', quota = {quota}, per = 'day' }}]"
+        );
+        let noon = ManualClock::at(Timestamp::from_micros(1_772_366_400_000_000));
+        let builder = Gate::builder(Plans::from_toml(&plans).unwrap()).clock(Arc::new(noon));
+        let gate = set(builder).build().unwrap();
+        let new = NewKey::new("acme", "free").scopes(["orders:*"]);
+        let issued = gate.keyring().issue(new).await.unwrap();
+        Self { gate, issued }
+    }
+
+    pub(crate) fn layer(&self) -> KeygateLayer {
+        KeygateLayer::new(Arc::clone(&self.gate))
+    }
+
+    /// A GET that shows the key.
+    pub(crate) fn get(&self, uri: &str) -> request::Builder {
+        let bearer = format!("Bearer {}", self.issued.key.expose());
+        Request::get(uri).header("authorization", bearer)
+    }
+
+    /// How requests ended: how many, and the units they weighed. Sorted by outcome.
+    pub(crate) async fn usage(&self) -> Vec<(Outcome, u64, u64)> {
+        let query = UsageQuery::by(Granularity::Day);
+        let rollups = self.gate.usage().query(&query).await.unwrap();
+        let mut rows: Vec<_> =
+            rollups.iter().map(|row| (row.outcome, row.requests, row.cost)).collect();
+        rows.sort_unstable();
+        rows
+    }
+}
