@@ -4,7 +4,15 @@
 //! try. `KEYGATE_ADDR` changes the address (port 0 picks a free one), `KEYGATE_PLANS` names a TOML
 //! file with other plans, `--json` prints one line of JSON for programs instead.
 
-use std::{collections::BTreeMap, error::Error, net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Json, Router,
@@ -15,8 +23,11 @@ use keygate::{ApiKey, Caller, Gate, NewKey, Plans, key::KeyFormat};
 use keygate_tower::KeygateLayer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tracing_subscriber::EnvFilter;
+
+/// How long requests at hand may take once the program is asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -24,11 +35,14 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 async fn main() -> ExitCode {
     // RUST_LOG=keygate=debug tells more; standard output is left to the keys.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour);
+    log.with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            // Not a line of the log: RUST_LOG would decide whether anybody sees it.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -46,10 +60,20 @@ async fn run() -> Result<()> {
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|error| format!("KEYGATE_ADDR: cannot listen on `{address}`: {error}"))?;
+    let asked_to_stop = asked_to_stop()?;
     show(listener.local_addr()?, &keys, json)?;
     drop(keys);
 
-    axum::serve(listener, api(gate)?).with_graceful_shutdown(asked_to_stop()).await?;
+    // Requests at hand are answered, but nobody keeps the program from ending.
+    let (stopping, stopped) = oneshot::channel();
+    let server = axum::serve(listener, api(gate)?).with_graceful_shutdown(async {
+        asked_to_stop.await;
+        let _ = stopping.send(());
+    });
+    tokio::select! {
+        served = async { server.await } => served?,
+        () = async { let _ = stopped.await; sleep(GRACE).await } => {}
+    }
     Ok(())
 }
 
@@ -154,15 +178,21 @@ fn show(listening: SocketAddr, keys: &BTreeMap<String, ApiKey>, json: bool) -> R
     Ok(())
 }
 
-async fn asked_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
-            return;
-        }
-    }
-    let _ = interrupted.await;
+/// Catches signals from the call on, not from the first poll: who reads that the program listens
+/// may ask it to stop at once.
+#[cfg(unix)]
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    })
+}
+
+#[cfg(not(unix))]
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }

@@ -1,0 +1,35 @@
+//! What tests of whole processes need: the program under test, started on a port of its own, and
+//! clients that speak to it over sockets.
+//!
+//! Whatever goes wrong here panics: it fails the test at hand.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness fails a test by panicking"
+)]
+
+mod answer;
+mod client;
+mod key;
+mod load;
+mod process;
+mod program;
+mod python;
+mod raw;
+mod server;
+mod time;
+
+pub use self::{
+    answer::Answer,
+    client::{Call, Client},
+    key::{checksum, unknown_key},
+    load::on_threads,
+    process::{Ended, Process},
+    python::parse_fields,
+    raw::Raw,
+    server::{Quickstart, Server},
+    time::{PATIENCE, calm_zone, now},
+};

@@ -1,0 +1,93 @@
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{answer::Answer, time::PATIENCE};
+
+/// A bare connection, for what no decent client would send.
+#[derive(Debug)]
+pub struct Raw {
+    stream: BufReader<TcpStream>,
+}
+
+impl Raw {
+    /// Connects.
+    #[must_use]
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Writes bytes as they are. The server may have hung up: then what it said tells more.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        if let Err(error) = self.stream.get_mut().write_all(bytes.as_ref()) {
+            assert!(is_hung_up(error.kind()), "{error}");
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub fn finish(&mut self) {
+        // The server may have hung up.
+        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+
+    /// The next response; none if the server hung up instead.
+    #[must_use]
+    #[track_caller]
+    pub fn answer(&mut self) -> Option<Answer> {
+        let (status, headers) = self.head()?;
+        let length = headers.get("content-length").map(|length| length.to_str().unwrap());
+        let mut body = vec![0; length.unwrap_or("0").parse().unwrap()];
+        self.stream.read_exact(&mut body).expect("as much body as was told");
+        Some(Answer { status, headers, body })
+    }
+
+    /// The next response, to HEAD: it has no body, whatever it says.
+    #[must_use]
+    #[track_caller]
+    pub fn answer_to_head(&mut self) -> Option<Answer> {
+        let (status, headers) = self.head()?;
+        Some(Answer { status, headers, body: Vec::new() })
+    }
+
+    #[track_caller]
+    fn head(&mut self) -> Option<(u16, HeaderMap)> {
+        let first = self.line()?;
+        let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        let status = status.unwrap_or_else(|| panic!("no status line: {first:?}")).parse().unwrap();
+        let mut headers = HeaderMap::new();
+        loop {
+            let line = self.line().expect("a whole head");
+            if line.is_empty() {
+                return Some((status, headers));
+            }
+            let (name, value) = line.split_once(": ").expect("a header field");
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+    }
+
+    /// A line without its end; none if the server hung up.
+    #[track_caller]
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line.trim_end_matches("\r\n").to_owned()),
+            Err(error) if is_hung_up(error.kind()) => None,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+}
+
+fn is_hung_up(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof)
+}
