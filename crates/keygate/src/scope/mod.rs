@@ -125,13 +125,17 @@ impl Scope {
     /// Allocates nothing.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
+        // Without a wildcard, or in the same words, no look at the segments is needed.
+        if self.0 == other.0 || !self.0.bytes().any(|byte| byte == b'*') {
+            return self.0 == other.0;
+        }
         let mut own = self.segments().peekable();
         let mut theirs = other.segments();
         while let Some(segment) = own.next() {
             let Some(covered) = theirs.next() else {
                 return false;
             };
-            if segment == Self::WILDCARD {
+            if segment == Self::WILDCARD.as_bytes() {
                 if own.peek().is_none() {
                     return true;
                 }
@@ -142,8 +146,9 @@ impl Scope {
         theirs.next().is_none()
     }
 
-    fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.split(Self::SEPARATOR)
+    /// As bytes, for looking up every character would take most of a decision's time.
+    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.as_bytes().split(|byte| *byte == b':')
     }
 }
 
@@ -438,7 +443,8 @@ mod tests {
     /// Replaces the chosen segments by `*`, and all from `cut` on by one `*`.
     fn widened(scope: &Scope, choices: &[bool], cut: usize) -> Scope {
         let pick = |(segment, &choice)| if choice { "*" } else { segment };
-        let mut segments: Vec<&str> = scope.segments().zip(choices).map(pick).collect();
+        let mut segments: Vec<&str> =
+            scope.as_str().split(Scope::SEPARATOR).zip(choices).map(pick).collect();
         if cut < segments.len() {
             segments.truncate(cut);
             segments.push("*");
