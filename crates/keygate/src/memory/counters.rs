@@ -202,7 +202,11 @@ impl Subject {
         self.keep_until = self.keep_until.max(level.keep_until());
         match self.slots.iter_mut().find(|slot| slot.is(limit)) {
             Some(slot) => slot.state = level.state(),
-            None => self.slots.push(Slot::new(limit, level.state())),
+            None => {
+                // Once for each limit of a plan, and there may be millions of owners.
+                self.slots.reserve_exact(1);
+                self.slots.push(Slot::new(limit, level.state()));
+            }
         }
     }
 }

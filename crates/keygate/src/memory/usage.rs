@@ -176,7 +176,8 @@ impl Shard {
             .or_insert_with(|| Owner {
                 key: event.key.map(|(id, consumer)| (id, consumer.clone())),
                 last_used: event.at,
-                series: Vec::new(),
+                // Most keys have one series; growing by itself the list would make room for four.
+                series: Vec::with_capacity(1),
             })
             .into_mut()
     }
