@@ -30,7 +30,7 @@ fn main() {
     let count: usize = steps.iter().map(|(_, sizes)| sizes.len()).sum();
     report.say("allocations of one admitted request, steady state");
     for (name, sizes) in &steps {
-        report.say(&format!("  {name:8} {}  of bytes {sizes:?}", sizes.len()));
+        report.figure(&format!("{name}, of bytes {sizes:?}"), sizes.len() as f64);
     }
     report.target("allocations per admitted request", count as f64, TARGET);
     report.finish();

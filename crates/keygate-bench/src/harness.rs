@@ -2,7 +2,8 @@
 //!
 //! Every contender runs for about ten milliseconds a round, and the rounds of all are interleaved,
 //! so that whatever else the machine does hits all of them alike. What is told is the median and
-//! the minimum over the rounds, and the ratio of the medians to a baseline.
+//! the minimum over the rounds, and the ratio of each to a baseline's. On a busy machine the ratio of
+//! the minima is the steadier of the two.
 
 use std::{
     env,
@@ -60,6 +61,7 @@ pub struct Row {
     pub median: f64,
     pub minimum: f64,
     pub ratio: f64,
+    pub ratio_of_minima: f64,
 }
 
 /// A finished table.
@@ -134,9 +136,9 @@ impl Table {
                 self.contenders[turn].sample(times[turn]);
             }
         }
-        let base = self.contenders[self.baseline].median();
-        let baseline = self.contenders[self.baseline].name.clone();
-        let rows = self.contenders.iter_mut().map(|contender| contender.row(base)).collect();
+        let base = &mut self.contenders[self.baseline];
+        let (baseline, median, minimum) = (base.name.clone(), base.median(), base.minimum());
+        let rows = self.contenders.iter_mut().map(|it| it.row(median, minimum)).collect();
         Outcome { title: self.title, baseline, rows }
     }
 }
@@ -185,9 +187,19 @@ impl Contender {
         }
     }
 
-    fn row(&mut self, base: f64) -> Row {
-        let (median, minimum) = (self.median(), self.samples[0]);
-        Row { name: self.name.clone(), median, minimum, ratio: median / base }
+    fn minimum(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn row(&mut self, base_median: f64, base_minimum: f64) -> Row {
+        let (median, minimum) = (self.median(), self.minimum());
+        Row {
+            name: self.name.clone(),
+            median,
+            minimum,
+            ratio: median / base_median,
+            ratio_of_minima: minimum / base_minimum,
+        }
     }
 }
 
@@ -283,13 +295,13 @@ impl Outcome {
     fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
         let mut text = format!(
-            "{}\n  {:width$}  {:>9}  {:>9}  {:>7}",
-            self.title, "", "median ns", "least ns", "ratio"
+            "{}\n  {:width$}  {:>9}  {:>9}  {:>7}  {:>8}",
+            self.title, "", "median ns", "least ns", "ratio", "of least"
         );
         for row in &self.rows {
             text += &format!(
-                "\n  {:width$}  {:>9.1}  {:>9.1}  {:>7.2}",
-                row.name, row.median, row.minimum, row.ratio
+                "\n  {:width$}  {:>9.1}  {:>9.1}  {:>7.2}  {:>8.2}",
+                row.name, row.median, row.minimum, row.ratio, row.ratio_of_minima
             );
         }
         text + &format!("\n  ratio: to {}", self.baseline)
@@ -308,6 +320,7 @@ impl Row {
             "median_ns": self.median,
             "minimum_ns": self.minimum,
             "ratio": self.ratio,
+            "ratio_of_minima": self.ratio_of_minima,
         })
     }
 }
