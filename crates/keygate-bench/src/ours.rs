@@ -129,8 +129,8 @@ impl RequestHead for Head<'_> {
         self.0.uri.query()
     }
 
-    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.0.headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     fn caller(&self) -> Option<&Caller> {

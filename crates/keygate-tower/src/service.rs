@@ -1,6 +1,5 @@
 use std::{
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -37,16 +36,15 @@ where
         let (mut parts, body) = request.into_parts();
         let mut head = Head(&mut parts);
         let mut future = ResponseFuture { asking: None, answering: None, admission: None };
-        if let Some(mut presented) = self.layer.gate.present(&head, &self.layer.requirement) {
-            presented.conceal(&mut head);
+        let presented = self.layer.gate.present(&head, &self.layer.requirement);
+        self.layer.gate.conceal(&mut head, presented.as_ref());
+        if let Some(mut presented) = presented {
             if let Some(cost) = &self.layer.cost {
                 presented = presented.costing(cost(&parts));
             }
-            let gate = Arc::clone(&self.layer.gate);
-            let asking: Asking = Box::pin(async move { gate.admit(presented).await });
+            let asking: Asking = Box::pin(self.layer.gate.admit(presented));
             future.asking = Some((asking, ready, Request::from_parts(parts, body)));
         } else {
-            self.layer.gate.conceal(&mut head);
             future.answering = Some(ready.call(Request::from_parts(parts, body)));
         }
         future

@@ -32,7 +32,6 @@ pub mod key;
 pub mod keyring;
 pub mod limit;
 pub mod memory;
-mod meter;
 pub mod period;
 pub mod plan;
 pub mod port;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    gate::Pending,
     limit::{Reading, Readings, Rule},
-    meter::Pending,
     plan::{Limit, Name},
     record::Caller,
     requirement::Requirement,
-    usage::Outcome,
     wire::{Fields, Reply, Wire},
 };
 
@@ -174,18 +173,12 @@ impl Admitted {
 pub struct Admission {
     admitted: Admitted,
     pending: Pending,
-    wire: Option<Arc<Wire>>,
     cross_origin: bool,
 }
 
 impl Admission {
-    pub(crate) fn new(
-        admitted: Admitted,
-        pending: Pending,
-        wire: Option<Arc<Wire>>,
-        cross_origin: bool,
-    ) -> Self {
-        Self { admitted, pending, wire, cross_origin }
+    pub(crate) fn new(admitted: Admitted, pending: Pending, cross_origin: bool) -> Self {
+        Self { admitted, pending, cross_origin }
     }
 
     /// Who calls.
@@ -204,13 +197,13 @@ impl Admission {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let counted = self.admitted.counted();
-        self.wire.as_ref().map(|wire| wire.fields(counted, self.cross_origin)).unwrap_or_default()
+        self.pending.wire().map(|wire| wire.fields(counted, self.cross_origin)).unwrap_or_default()
     }
 
     /// Meters the request under the status of its response; `None` if the service failed without
     /// one.
     pub fn settle(self, status: Option<u16>) -> Verdict {
-        self.pending.conclude(Outcome::answered(status));
+        self.pending.answered(status);
         Verdict::Admitted(self.admitted)
     }
 }

@@ -7,7 +7,6 @@ use crate::{
     clock::{Clock, SystemClock},
     key::{Digester, KeyFormat},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
-    meter::Meter,
     plan::Plans,
     port::{CounterStore, KeyStore, UsageStore},
     wire::Wire,
@@ -108,7 +107,7 @@ impl GateBuilder {
             counters: self
                 .counters
                 .unwrap_or_else(|| Arc::new(MemoryCounters::new(Arc::clone(&clock)))),
-            meter: Arc::new(Meter::new(usage, Arc::clone(&clock))),
+            usage,
             clock,
             plans: Arc::new(ArcSwap::from_pointee(self.plans)),
             format: self.format,

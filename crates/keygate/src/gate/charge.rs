@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Gate, Presented};
+use super::Pending;
 use crate::{
     limit::Readings,
     plan::{Limit, Name, OnFailure},
@@ -9,15 +9,10 @@ use crate::{
     verdict::{Admitted, Counted, Reason, Refusal},
 };
 
-impl Gate {
+impl Pending {
     /// Counts an authorized request against every limit of its plan that counts its operation.
-    pub(super) async fn charge(
-        &self,
-        caller: Caller,
-        presented: &Presented,
-    ) -> Result<Admitted, Box<Refusal>> {
-        let cost = presented.cost;
-        let limits = Arc::clone(caller.plan().charges(presented.requirement.named_operation()));
+    pub(super) async fn charge(&self, caller: Caller, cost: u64) -> Result<Admitted, Box<Refusal>> {
+        let limits = Arc::clone(caller.plan().charges(self.requirement.named_operation()));
         if limits.is_empty() {
             return Ok(Admitted::new(caller, cost, Counted::default(), false));
         }
@@ -27,7 +22,7 @@ impl Gate {
         }
         let (consumer, key) = (caller.consumer(), caller.record().lineage);
         let charge = Charge { consumer, key, limits: &limits, cost };
-        let answer = self.counters.charge(&charge).await;
+        let answer = self.gate.counters.charge(&charge).await;
         match answer.and_then(|readings| complete(readings, &limits)) {
             Ok(readings) => conclude(caller, cost, Counted::new(limits, readings)),
             Err(fault) => conclude_uncounted(caller, cost, &limits, &fault),

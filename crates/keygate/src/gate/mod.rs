@@ -26,26 +26,25 @@
 
 mod builder;
 mod charge;
+mod pending;
 mod present;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use arc_swap::ArcSwap;
 
+pub(crate) use self::pending::Pending;
 pub use self::{
     builder::{GateBuilder, GateError},
     present::Presented,
 };
 use crate::{
-    clock::{Clock, Timestamp},
-    key::{Digester, KeyDigest, KeyFormat},
+    clock::Clock,
+    key::{Digester, KeyFormat},
     keyring::Keyring,
-    meter::{Meter, Pending},
-    plan::{Plan, Plans},
+    plan::Plans,
     port::{CounterStore, KeyStore, UsageStore},
-    record::{Caller, KeyRecord},
-    usage::Outcome,
-    verdict::{Admission, Admitted, Counted, Reason, Refusal, Rejection},
+    verdict::{Admission, Rejection},
     wire::Wire,
 };
 
@@ -62,7 +61,7 @@ pub struct Gate {
     number: u64,
     keys: Arc<dyn KeyStore>,
     counters: Arc<dyn CounterStore>,
-    meter: Arc<Meter>,
+    usage: Arc<dyn UsageStore>,
     clock: Arc<dyn Clock>,
     plans: Arc<ArcSwap<Plans>>,
     format: KeyFormat,
@@ -101,7 +100,7 @@ impl Gate {
     /// The usage it meters.
     #[must_use]
     pub fn usage(&self) -> &Arc<dyn UsageStore> {
-        self.meter.store()
+        &self.usage
     }
 
     /// The plans in force.
@@ -118,86 +117,23 @@ impl Gate {
 
     /// Decides about a presented request: the verdict, metered once.
     ///
+    /// The future borrows nothing. Dropped before it is done, the request is metered as aborted.
+    ///
     /// # Errors
     /// The rejection, with the reply to send. A failing store is a verdict too, by the policy of
     /// the limits at hand.
-    pub async fn admit(self: &Arc<Self>, presented: Presented) -> Result<Admission, Rejection> {
-        if let Some(caller) = presented.admitted_by(self.number) {
-            return self.narrow(caller.clone(), &presented);
-        }
-        let now = self.clock.now();
-        let mut pending = self.meter.begin(now, Arc::clone(&presented.requirement));
-        match self.decide(&presented, now, &mut pending).await {
-            Ok(admitted) => {
-                pending.weigh(admitted.cost());
-                let wire = Some(Arc::clone(&self.wire));
-                Ok(Admission::new(admitted, pending, wire, presented.cross_origin))
-            }
-            Err(refusal) => {
-                let operation = presented.requirement.named_operation();
-                tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
-                pending.conclude(Outcome::Denied(refusal.reason()));
-                Err(self.rejection(refusal, &presented))
+    pub fn admit(
+        self: &Arc<Self>,
+        presented: Presented,
+    ) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
+        let gate = Arc::clone(self);
+        async move {
+            let (cross_origin, cost) = (presented.cross_origin, presented.cost);
+            let mut pending = Pending::new(gate, presented.requirement);
+            match pending.decide(&presented.shown, cost).await {
+                Ok(admitted) => Ok(Admission::new(admitted, pending, cross_origin)),
+                Err(refusal) => Err(pending.refuse(refusal, cross_origin)),
             }
         }
-    }
-
-    async fn decide(
-        &self,
-        presented: &Presented,
-        now: Timestamp,
-        pending: &mut Pending,
-    ) -> Result<Admitted, Box<Refusal>> {
-        let (record, digest) = self.find(presented.digests()?).await?;
-        pending.identify(Arc::clone(&record));
-        record.authenticate(&digest, now)?;
-        let plan = self.plan_of(&record)?;
-        let caller = Caller::new(record, plan, self.number);
-        match caller.authorize(presented.requirement.scopes()) {
-            Ok(()) => self.charge(caller, presented).await,
-            Err(reason) => Err(Refusal::new(reason).caller(caller)),
-        }
-    }
-
-    /// The record behind one of the digests a key text may have.
-    async fn find(&self, digests: &[KeyDigest]) -> Result<(Arc<KeyRecord>, KeyDigest), Reason> {
-        for digest in digests {
-            match self.keys.find(digest).await {
-                Ok(Some(record)) => return Ok((record, *digest)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the key store failed; the request is refused");
-                    return Err(Reason::KeysUnavailable);
-                }
-            }
-        }
-        Err(Reason::UnknownKey)
-    }
-
-    fn plan_of(&self, record: &KeyRecord) -> Result<Arc<Plan>, Reason> {
-        let plans = self.plans.load();
-        plans.find(record.plan.as_str()).cloned().ok_or_else(|| {
-            let (key, plan, known) = (record.id, &record.plan, plans.names());
-            tracing::error!(%key, %plan, %known, "a key names a plan that the gate does not have");
-            Reason::PlanUnavailable
-        })
-    }
-
-    /// A second layer of this gate on one route: the caller is known and counted already, and only
-    /// what this layer demands of its scopes is left to check.
-    fn narrow(&self, caller: Caller, presented: &Presented) -> Result<Admission, Rejection> {
-        match caller.authorize(presented.requirement.scopes()) {
-            Ok(()) => {
-                let admitted = Admitted::new(caller, 0, Counted::default(), false);
-                let pending = Pending::metered_elsewhere(Arc::clone(&presented.requirement));
-                Ok(Admission::new(admitted, pending, None, presented.cross_origin))
-            }
-            Err(reason) => Err(self.rejection(Refusal::new(reason).caller(caller), presented)),
-        }
-    }
-
-    fn rejection(&self, refusal: Box<Refusal>, presented: &Presented) -> Rejection {
-        let (requirement, wire) = (Arc::clone(&presented.requirement), Arc::clone(&self.wire));
-        Rejection::new(refusal, requirement, wire, presented.cross_origin)
     }
 }

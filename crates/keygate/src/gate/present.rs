@@ -8,7 +8,7 @@ use crate::{
     record::Caller,
     requirement::Requirement,
     verdict::{Reason, Refusal},
-    wire::{Place, RequestHead, RequestHeadMut, Wire},
+    wire::{Extraction, NoCredential, Place, RequestHead, RequestHeadMut, Wire},
 };
 
 /// What a request showed at the gate. The key's text is not in it, only its digests.
@@ -17,12 +17,11 @@ pub struct Presented {
     pub(super) requirement: Arc<Requirement>,
     pub(super) cost: u64,
     pub(super) cross_origin: bool,
-    wire: Arc<Wire>,
-    shown: Shown,
+    pub(super) shown: Shown,
 }
 
 #[derive(Clone, Debug)]
-enum Shown {
+pub(super) enum Shown {
     /// A well-formed key, by its digests, newest scheme first, and where it stood.
     Key { digests: SmallVec<[KeyDigest; 1]>, places: SmallVec<[Place; 1]> },
     /// A caller that an outer layer of the same gate admitted.
@@ -33,8 +32,7 @@ enum Shown {
 
 impl Gate {
     /// Looks at a request, without any store. `None` if it needs no key: its route or path is
-    /// public, or it is a CORS preflight. Then, too, [`conceal`](Self::conceal) hides a key that is
-    /// shown needlessly.
+    /// public, or it is a CORS preflight.
     pub fn present(
         &self,
         request: &impl RequestHead,
@@ -46,37 +44,41 @@ impl Gate {
         if public {
             return None;
         }
+        let survey = self.wire.survey(request);
         let shown = match request.caller() {
             Some(caller) if caller.was_admitted_by(self.number) => Shown::Caller(caller.clone()),
-            _ => self.shown(request),
+            _ => self.shown(survey.credential),
         };
         Some(Presented {
             requirement: Arc::clone(requirement),
             cost: requirement.units(),
-            cross_origin: Wire::is_cross_origin(request),
-            wire: Arc::clone(&self.wire),
+            cross_origin: survey.cross_origin,
             shown,
         })
     }
 
     /// Hides the key of a request from inner layers, as the wire is set: marked sensitive or removed.
-    pub fn conceal(&self, request: &mut impl RequestHeadMut) {
-        let places = self.wire.credential(request).map(|shown| shown.places).unwrap_or_default();
-        self.wire.conceal(&places, request);
+    /// `presented` is what [`present`](Self::present) made of it; a public route hides a key that is
+    /// shown needlessly, too.
+    pub fn conceal(&self, request: &mut impl RequestHeadMut, presented: Option<&Presented>) {
+        match presented.map(|presented| &presented.shown) {
+            Some(Shown::Key { places, .. }) => self.wire.conceal(places, request),
+            Some(_) => {}
+            None => {
+                let found = self.wire.survey(request).credential;
+                let places = found.map(|found| found.places).unwrap_or_default();
+                self.wire.conceal(&places, request);
+            }
+        }
     }
 
-    fn shown(&self, request: &impl RequestHead) -> Shown {
-        let extraction = match self.wire.credential(request) {
+    fn shown(&self, credential: Result<Extraction<'_>, NoCredential>) -> Shown {
+        let Extraction { text, places } = match credential {
             Ok(extraction) => extraction,
-            Err(none) => {
-                return Shown::Nothing { reason: none.reason, detail: none.detail };
-            }
+            Err(NoCredential { reason, detail }) => return Shown::Nothing { reason, detail },
         };
-        match self.format.check(extraction.text) {
-            Ok(()) => Shown::Key {
-                digests: self.digester.candidates(extraction.text),
-                places: extraction.places,
-            },
+        match self.format.check(text) {
+            Ok(()) => Shown::Key { digests: self.digester.candidates(text), places },
             Err(fault) => {
                 Shown::Nothing { reason: Reason::MalformedKey, detail: Some(fault.detail()) }
             }
@@ -90,28 +92,23 @@ impl Presented {
     pub fn costing(self, cost: u64) -> Self {
         Self { cost, ..self }
     }
+}
 
-    /// Hides the key from inner layers, as [`Gate::conceal`] does, without looking for it again.
-    pub fn conceal(&self, request: &mut impl RequestHeadMut) {
-        if let Shown::Key { places, .. } = &self.shown {
-            self.wire.conceal(places, request);
-        }
-    }
-
+impl Shown {
     /// The caller that an outer layer of this gate admitted. That another gate presented it is no
     /// proof here.
-    pub(super) fn admitted_by(&self, gate: u64) -> Option<&Caller> {
-        match &self.shown {
-            Shown::Caller(caller) if caller.was_admitted_by(gate) => Some(caller),
+    pub(super) fn caller_of(&self, gate: u64) -> Option<&Caller> {
+        match self {
+            Self::Caller(caller) if caller.was_admitted_by(gate) => Some(caller),
             _ => None,
         }
     }
 
     pub(super) fn digests(&self) -> Result<&[KeyDigest], Box<Refusal>> {
-        match &self.shown {
-            Shown::Key { digests, .. } => Ok(digests),
-            Shown::Nothing { reason, detail } => Err(Refusal::new(*reason).detail(*detail)),
-            Shown::Caller(_) => Err(Reason::MissingKey.into()),
+        match self {
+            Self::Key { digests, .. } => Ok(digests),
+            Self::Nothing { reason, detail } => Err(Refusal::new(*reason).detail(*detail)),
+            Self::Caller(_) => Err(Reason::MissingKey.into()),
         }
     }
 }

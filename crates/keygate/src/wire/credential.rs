@@ -33,68 +33,88 @@ pub(crate) struct NoCredential {
     pub(crate) detail: Option<&'static str>,
 }
 
-impl NoCredential {
-    const AMBIGUOUS: Self = Self { reason: Reason::AmbiguousCredential, detail: None };
+/// What one look at the headers tells.
+pub(crate) struct Survey<'r> {
+    /// The one credential of the request. The same text in two places is one credential.
+    pub(crate) credential: Result<Extraction<'r>, NoCredential>,
+    /// Whether scripts of another origin may want to read the fields.
+    pub(crate) cross_origin: bool,
+}
+
+/// The credentials found so far.
+#[derive(Default)]
+struct Found<'r> {
+    extraction: Option<Extraction<'r>>,
+    ambiguous: bool,
+}
+
+impl<'r> Found<'r> {
+    fn take(&mut self, text: &'r [u8], place: Place) {
+        match &mut self.extraction {
+            None => {
+                self.extraction = Some(Extraction { text, places: SmallVec::from_elem(place, 1) });
+            }
+            Some(before) if before.text == text && !before.places.contains(&place) => {
+                before.places.push(place);
+            }
+            Some(_) => self.ambiguous = true,
+        }
+    }
 }
 
 impl Wire {
     /// Whether the request asks what a browser may send (Fetch standard, CORS-preflight request): it
     /// never carries credentials.
     pub(crate) fn is_preflight(request: &impl RequestHead) -> bool {
-        request.method() == "OPTIONS"
-            && Self::is_cross_origin(request)
-            && request.header(PREFLIGHT_METHOD).next().is_some()
+        let has = |wanted| request.headers().any(|(name, _)| name == wanted);
+        request.method() == "OPTIONS" && has(ORIGIN) && has(PREFLIGHT_METHOD)
     }
 
-    /// Whether scripts of another origin may want to read the fields.
-    pub(crate) fn is_cross_origin(request: &impl RequestHead) -> bool {
-        request.header(ORIGIN).next().is_some()
-    }
-
-    /// The one credential of the request. The same text in two places is one credential.
-    pub(crate) fn credential<'r>(
-        &self,
-        request: &'r impl RequestHead,
-    ) -> Result<Extraction<'r>, NoCredential> {
-        let mut found: Option<Extraction<'r>> = None;
-        let mut take = |text: &'r [u8], place: Place| match &mut found {
-            None => {
-                found = Some(Extraction { text, places: SmallVec::from_elem(place, 1) });
-                Ok(())
-            }
-            Some(before) if before.text == text && !before.places.contains(&place) => {
-                before.places.push(place);
-                Ok(())
-            }
-            Some(_) => Err(NoCredential::AMBIGUOUS),
-        };
-        if !self.schemes.is_empty() {
-            let (mut lines, mut ours) = (0_usize, None);
-            for value in request.header(AUTHORIZATION) {
-                lines = lines.saturating_add(1);
-                ours = ours.or_else(|| self.after_scheme(value));
-            }
-            match ours {
-                // Of two lines, whatever stands before us may have looked at the other one.
-                Some(_) if lines > 1 => return Err(NoCredential::AMBIGUOUS),
-                Some(text) => take(text, Place::Authorization)?,
-                None => {}
-            }
-        }
-        for (index, name) in self.headers.iter().enumerate() {
-            for value in request.header(name) {
-                take(value, Place::Header(index))?;
+    /// Looks through the headers once.
+    pub(crate) fn survey<'r>(&self, request: &'r impl RequestHead) -> Survey<'r> {
+        let mut found = Found::default();
+        let (mut cross_origin, mut authorizations) = (false, 0_usize);
+        for (name, value) in request.headers() {
+            if name == AUTHORIZATION {
+                authorizations = authorizations.saturating_add(1);
+                if let Some(text) = self.after_scheme(value) {
+                    found.take(text, Place::Authorization);
+                }
+            } else if name == ORIGIN {
+                cross_origin = true;
+            } else if let Some(index) = self.headers.iter().position(|header| header == name) {
+                found.take(value, Place::Header(index));
             }
         }
         if let (Some(parameter), Some(query)) = (&self.query, request.query()) {
             for value in values_of(query, parameter) {
-                take(value.as_bytes(), Place::Query)?;
+                found.take(value.as_bytes(), Place::Query);
             }
         }
-        found.ok_or_else(|| NoCredential {
-            reason: Reason::MissingKey,
-            detail: self.query_is_off_but_used(request),
-        })
+        // Of two lines, whatever stands before us may have looked at the other one.
+        found.ambiguous |= authorizations > 1
+            && found
+                .extraction
+                .as_ref()
+                .is_some_and(|it| it.places.contains(&Place::Authorization));
+        Survey { credential: self.sole(found, request), cross_origin }
+    }
+
+    fn sole<'r>(
+        &self,
+        found: Found<'r>,
+        request: &impl RequestHead,
+    ) -> Result<Extraction<'r>, NoCredential> {
+        match found.extraction {
+            Some(_) if found.ambiguous => {
+                Err(NoCredential { reason: Reason::AmbiguousCredential, detail: None })
+            }
+            Some(extraction) => Ok(extraction),
+            None => Err(NoCredential {
+                reason: Reason::MissingKey,
+                detail: self.query_is_off_but_used(request),
+            }),
+        }
     }
 
     /// Hides a credential that stood in these places.

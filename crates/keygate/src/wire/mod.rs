@@ -9,15 +9,13 @@ mod reply;
 
 use crate::record::Caller;
 
-pub(crate) use self::credential::Place;
+pub(crate) use self::credential::{Extraction, NoCredential, Place};
 pub use self::{
     fields::{Fields, RateLimitFields},
     reply::Reply,
 };
 
 /// The head of a request, as an adapter shows it.
-///
-/// Header names are given in lower case.
 pub trait RequestHead {
     /// The method, such as `GET`.
     fn method(&self) -> &str;
@@ -28,14 +26,16 @@ pub trait RequestHead {
     /// The query of the URI, without its `?`.
     fn query(&self) -> Option<&str>;
 
-    /// Every value of a header, in order.
-    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]>;
+    /// Every header line, in order, its name in lower case.
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])>;
 
     /// The caller that an outer layer put into the request's extensions.
     fn caller(&self) -> Option<&Caller>;
 }
 
 /// What an adapter does to a request so that inner layers and logs do not see the key.
+///
+/// Header names are given in lower case.
 pub trait RequestHeadMut: RequestHead {
     /// Marks every value of a header as sensitive, where the framework knows such a mark.
     fn mark_sensitive(&mut self, header: &str);

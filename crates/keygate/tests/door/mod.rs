@@ -101,9 +101,8 @@ impl RequestHead for Request {
         None
     }
 
-    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let value = (name == "authorization").then_some(self.0.as_bytes());
-        value.into_iter()
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        std::iter::once(("authorization", self.0.as_bytes()))
     }
 
     fn caller(&self) -> Option<&Caller> {

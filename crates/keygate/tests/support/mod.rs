@@ -75,9 +75,8 @@ impl RequestHead for Request {
         self.query.as_deref()
     }
 
-    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let named = move |(header, _): &&(String, Vec<u8>)| header == name;
-        self.headers.iter().filter(named).map(|(_, value)| value.as_slice())
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     fn caller(&self) -> Option<&Caller> {

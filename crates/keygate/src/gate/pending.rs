@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use super::{Gate, present::Shown};
+use crate::{
+    clock::Timestamp,
+    key::KeyDigest,
+    plan::Plan,
+    record::{Caller, KeyRecord},
+    requirement::Requirement,
+    usage::{Outcome, UsageEvent},
+    verdict::{Admitted, Counted, Reason, Refusal, Rejection},
+    wire::Wire,
+};
+
+/// A request at the gate. It is metered exactly once, whatever becomes of it: as refused, under the
+/// status of its response, or as aborted when it is dropped before that.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(super) gate: Arc<Gate>,
+    pub(super) requirement: Arc<Requirement>,
+    at: Timestamp,
+    record: Option<Arc<KeyRecord>>,
+    cost: u64,
+    /// Whether this layer of the gate counts the request, and has not metered it yet.
+    counts: bool,
+}
+
+impl Pending {
+    pub(super) fn new(gate: Arc<Gate>, requirement: Arc<Requirement>) -> Self {
+        let at = gate.clock.now();
+        Self { gate, requirement, at, record: None, cost: 0, counts: true }
+    }
+
+    /// The checks in their order, from cheap to dear.
+    pub(super) async fn decide(
+        &mut self,
+        shown: &Shown,
+        cost: u64,
+    ) -> Result<Admitted, Box<Refusal>> {
+        if let Some(caller) = shown.caller_of(self.gate.number) {
+            return self.narrow(caller.clone());
+        }
+        let (record, digest) = self.gate.find(shown.digests()?).await?;
+        self.record = Some(Arc::clone(&record));
+        record.authenticate(&digest, self.at)?;
+        let plan = self.gate.plan_of(&record)?;
+        let caller = Caller::new(record, plan, self.gate.number);
+        if let Err(reason) = caller.authorize(self.requirement.scopes()) {
+            return Err(Refusal::new(reason).caller(caller));
+        }
+        let admitted = self.charge(caller, cost).await?;
+        self.cost = cost;
+        Ok(admitted)
+    }
+
+    /// A second layer of this gate on one route: the caller is known and counted already, and only
+    /// what this layer demands of its scopes is left to check.
+    fn narrow(&mut self, caller: Caller) -> Result<Admitted, Box<Refusal>> {
+        self.counts = false;
+        match caller.authorize(self.requirement.scopes()) {
+            Ok(()) => Ok(Admitted::new(caller, 0, Counted::default(), false)),
+            Err(reason) => Err(Refusal::new(reason).caller(caller)),
+        }
+    }
+
+    /// How to tell the client of its limits; nothing if another layer does.
+    pub(crate) fn wire(&self) -> Option<&Wire> {
+        self.counts.then_some(&*self.gate.wire)
+    }
+
+    pub(super) fn refuse(mut self, refusal: Box<Refusal>, cross_origin: bool) -> Rejection {
+        let operation = self.requirement.named_operation();
+        tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
+        self.meter(Outcome::Denied(refusal.reason()));
+        let (requirement, wire) = (Arc::clone(&self.requirement), Arc::clone(&self.gate.wire));
+        Rejection::new(refusal, requirement, wire, cross_origin)
+    }
+
+    /// The service answered, or failed without a response.
+    pub(crate) fn answered(mut self, status: Option<u16>) {
+        self.meter(Outcome::answered(status));
+    }
+
+    fn meter(&mut self, outcome: Outcome) {
+        if !std::mem::take(&mut self.counts) {
+            return;
+        }
+        self.gate.usage.record(&UsageEvent {
+            at: self.at,
+            key: self.record.as_ref().map(|record| (record.id, &record.consumer)),
+            operation: self.requirement.named_operation(),
+            outcome,
+            cost: self.cost,
+            latency_micros: self.gate.clock.now().micros_since(self.at),
+        });
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.meter(Outcome::Aborted);
+    }
+}
+
+impl Gate {
+    /// The record behind one of the digests a key text may have.
+    async fn find(&self, digests: &[KeyDigest]) -> Result<(Arc<KeyRecord>, KeyDigest), Reason> {
+        for digest in digests {
+            match self.keys.find(digest).await {
+                Ok(Some(record)) => return Ok((record, *digest)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the key store failed; the request is refused");
+                    return Err(Reason::KeysUnavailable);
+                }
+            }
+        }
+        Err(Reason::UnknownKey)
+    }
+
+    fn plan_of(&self, record: &KeyRecord) -> Result<Arc<Plan>, Reason> {
+        let plans = self.plans.load();
+        plans.find(record.plan.as_str()).cloned().ok_or_else(|| {
+            let (key, plan, known) = (record.id, &record.plan, plans.names());
+            tracing::error!(%key, %plan, %known, "a key names a plan that the gate does not have");
+            Reason::PlanUnavailable
+        })
+    }
+}
