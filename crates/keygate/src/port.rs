@@ -6,7 +6,14 @@
 //! so that a decorator cannot forget one. Nothing of a port panics. A backend that does I/O answers
 //! or fails within a deadline of its own: the gate has no timer, and waits for it.
 
-use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use chrono::{DateTime, Utc};
 
@@ -18,8 +25,61 @@ use crate::{
     usage::{Rollup, UsageEvent, UsageQuery},
 };
 
-/// A future of a port.
+/// A future on the heap.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a port answers: a future that is there at once, or takes its time.
+///
+/// A backend in memory answers without the heap, and every backend behind one type.
+///
+/// ```
+/// use keygate::port::Answer;
+///
+/// # pollster::block_on(async {
+/// assert_eq!(Answer::ready(1).await, 1);
+/// assert_eq!(Answer::later(async { 2 }).await, 2);
+/// # });
+/// ```
+#[must_use = "futures do nothing unless awaited"]
+pub struct Answer<'a, T>(State<'a, T>);
+
+enum State<'a, T> {
+    Ready(Option<T>),
+    Later(BoxFuture<'a, T>),
+}
+
+impl<'a, T> Answer<'a, T> {
+    /// The answer is there.
+    pub const fn ready(answer: T) -> Self {
+        Self(State::Ready(Some(answer)))
+    }
+
+    /// The answer is what the future makes.
+    pub fn later(future: impl Future<Output = T> + Send + 'a) -> Self {
+        Self(State::Later(Box::pin(future)))
+    }
+}
+
+impl<T: Unpin> Future for Answer<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
+            // Polled again after the answer was taken, there is nothing to come.
+            State::Ready(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            State::Later(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Answer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "Answer(ready)",
+            State::Later(_) => "Answer(later)",
+        })
+    }
+}
 
 /// A backend failed. This is never a verdict by itself: the gate makes one of it, by policy.
 #[derive(Debug)]
@@ -65,19 +125,19 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     fn find<'a>(
         &'a self,
         digest: &'a KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>>;
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>>;
 
     /// The record with this id.
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>>;
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>>;
 
     /// The records a filter selects, ordered by id.
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>>;
 
     /// Writes records, all or none.
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>>;
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>>;
 }
 
 /// How a commit ended.
@@ -196,7 +256,7 @@ pub struct Charge<'a> {
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
     /// charge was made iff all say `within`.
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>>;
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>>;
 }
 
 /// Keeps usage.
@@ -214,10 +274,9 @@ pub trait UsageStore: fmt::Debug + Send + Sync {
     fn record(&self, event: &UsageEvent<'_>);
 
     /// The rollups a query selects, ordered by time, key, operation and outcome.
-    fn query<'a>(&'a self, query: &'a UsageQuery)
-    -> BoxFuture<'a, Result<Vec<Rollup>, StoreError>>;
+    fn query<'a>(&'a self, query: &'a UsageQuery) -> Answer<'a, Result<Vec<Rollup>, StoreError>>;
 
     /// When a request last showed this key, whatever became of it; `None` when never, or longer ago
     /// than the store remembers.
-    fn last_used(&self, key: KeyId) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, StoreError>>;
+    fn last_used(&self, key: KeyId) -> Answer<'_, Result<Option<DateTime<Utc>>, StoreError>>;
 }

@@ -12,7 +12,7 @@ use keygate::{
     key::KeyId,
     keyring::{KeyringError, NewKey},
     memory::MemoryKeys,
-    port::{BoxFuture, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
     record::{KeyRecord, KeyStatus},
     verdict::Reason,
 };
@@ -408,23 +408,23 @@ impl KeyStore for Overtaken {
     fn find<'a>(
         &'a self,
         digest: &'a keygate::key::KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
         self.inner.find(digest)
     }
 
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
         self.inner.load(id)
     }
 
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         self.inner.list(filter)
     }
 
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
-        Box::pin(async move {
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
+        Answer::later(async move {
             if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
                 return Err(StoreError::new("out of order"));
             }

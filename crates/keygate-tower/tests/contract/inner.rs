@@ -17,7 +17,7 @@ use keygate::{
     clock::SystemClock,
     limit::Readings,
     memory::MemoryCounters,
-    port::{BoxFuture, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, StoreError},
 };
 use tokio::sync::Semaphore;
 use tower::Service;
@@ -88,8 +88,8 @@ impl Held {
 }
 
 impl CounterStore for Held {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
-        Box::pin(async move {
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+        Answer::later(async move {
             self.released.acquire().await.unwrap().forget();
             self.counters.charge(charge).await
         })

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use keygate::{
     Verdict,
     limit::Readings,
-    port::{BoxFuture, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, StoreError},
     usage::Outcome,
     verdict::Reason,
 };
@@ -112,8 +112,8 @@ async fn a_cost_above_the_capacity_never_reaches_the_service() {
 struct Broken;
 
 impl CounterStore for Broken {
-    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
-        Box::pin(std::future::ready(Err(StoreError::new("out of reach"))))
+    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+        Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
     }
 }
 

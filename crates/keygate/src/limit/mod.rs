@@ -87,8 +87,6 @@ mod level;
 mod quota;
 mod rate;
 
-use smallvec::SmallVec;
-
 pub use self::{decide::decide, level::Level, quota::Quota, rate::Rate};
 use crate::clock::Timestamp;
 
@@ -153,7 +151,7 @@ pub struct Reading {
 }
 
 /// The readings of one decision, in the order of its limits.
-pub type Readings = SmallVec<[Reading; 3]>;
+pub type Readings = Vec<Reading>;
 
 /// Numbers that no rule can be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

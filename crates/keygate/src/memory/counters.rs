@@ -1,12 +1,12 @@
 use std::{
     fmt,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
     mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder as Hasher, HashTable};
 use smallvec::SmallVec;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     key::KeyId,
     limit::{Level, Readings, Rule, State, decide},
     plan::{Limit, Name, Partition},
-    port::{BoxFuture, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, StoreError},
     record::ConsumerId,
 };
 
@@ -31,7 +31,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// minute of traffic on its shard, or by [`forget_idle`](Self::forget_idle).
 pub struct MemoryCounters {
     clock: Arc<dyn Clock>,
-    hasher: RandomState,
+    hasher: Hasher,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -69,7 +69,7 @@ impl MemoryCounters {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { clock, hasher: RandomState::new(), shards }
+        Self { clock, hasher: Hasher::default(), shards }
     }
 
     /// How many owners have counters that may still say something.
@@ -105,8 +105,8 @@ impl fmt::Debug for MemoryCounters {
 }
 
 impl CounterStore for MemoryCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
-        Box::pin(std::future::ready(Ok(self.count(charge))))
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+        Answer::ready(Ok(self.count(charge)))
     }
 }
 
@@ -116,7 +116,7 @@ impl Shard {
         charge: &Charge<'_>,
         now: Timestamp,
         consumer_hash: u64,
-        hasher: &RandomState,
+        hasher: &Hasher,
     ) -> Readings {
         // Also when the clock was set back: a sweep planned by its old time may be years away.
         if self.sweep_at <= now || self.sweep_at > now.saturating_add(SWEEP_EVERY) {
@@ -143,7 +143,7 @@ impl Shard {
         readings
     }
 
-    fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
+    fn sweep(&mut self, now: Timestamp, hasher: &Hasher) {
         self.consumers.sweep(now, hasher);
         self.keys.sweep(now, hasher);
         self.sweep_at = now.saturating_add(SWEEP_EVERY);
@@ -171,14 +171,14 @@ impl Owners<'_> {
 
 impl<K: Clone + Eq + Hash> Subjects<K> {
     /// The subject of an owner. Only a new owner's id is cloned.
-    fn of(&mut self, owner: &K, hash: u64, hasher: &RandomState) -> &mut Subject {
+    fn of(&mut self, owner: &K, hash: u64, hasher: &Hasher) -> &mut Subject {
         let is_owner = |(other, _): &(K, Subject)| other == owner;
         let entry = self.0.entry(hash, is_owner, |(other, _)| hasher.hash_one(other));
         &mut entry.or_insert_with(|| (owner.clone(), Subject::default())).into_mut().1
     }
 
     /// Forgets what says nothing any more, and gives back room that was needed once.
-    fn sweep(&mut self, now: Timestamp, hasher: &RandomState) {
+    fn sweep(&mut self, now: Timestamp, hasher: &Hasher) {
         self.0.retain(|(_, subject)| subject.keep_until > now);
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));

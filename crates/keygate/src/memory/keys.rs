@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     key::{KeyDigest, KeyId},
-    port::{BoxFuture, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// Requests find records by digest without a lock; reading by id and writing share one.
 #[derive(Default)]
 pub struct MemoryKeys {
-    by_digest: papaya::HashMap<KeyDigest, Arc<KeyRecord>>,
+    by_digest: papaya::HashMap<KeyDigest, Arc<KeyRecord>, hashbrown::DefaultHashBuilder>,
     by_id: Mutex<BTreeMap<KeyId, Arc<KeyRecord>>>,
 }
 
@@ -70,24 +70,24 @@ impl KeyStore for MemoryKeys {
     fn find<'a>(
         &'a self,
         digest: &'a KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
         let found = self.by_digest.pin().get(digest).cloned();
-        Box::pin(std::future::ready(Ok(found)))
+        Answer::ready(Ok(found))
     }
 
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
         let found = self.by_id().get(&id).cloned();
-        Box::pin(std::future::ready(Ok(found)))
+        Answer::ready(Ok(found))
     }
 
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(std::future::ready(Ok(self.page(filter))))
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Answer::ready(Ok(self.page(filter)))
     }
 
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
-        Box::pin(std::future::ready(Ok(self.write(records))))
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
+        Answer::ready(Ok(self.write(records)))
     }
 }

@@ -1,18 +1,18 @@
 use std::{
     collections::VecDeque,
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder as Hasher, HashTable};
 
 use crate::{
     clock::Timestamp,
     key::KeyId,
     plan::Name,
-    port::{BoxFuture, StoreError, UsageStore},
+    port::{Answer, StoreError, UsageStore},
     record::ConsumerId,
     usage::{Granularity, Outcome, Rollup, UsageEvent, UsageQuery},
 };
@@ -47,7 +47,7 @@ impl Default for Retention {
 /// minutes are folded into hours and days when the next one begins.
 pub struct MemoryUsage {
     retention: Retention,
-    hasher: RandomState,
+    hasher: Hasher,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -93,7 +93,7 @@ impl MemoryUsage {
     #[must_use]
     pub fn new(retention: Retention) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { retention, hasher: RandomState::new(), shards }
+        Self { retention, hasher: Hasher::default(), shards }
     }
 
     /// How many series are kept: one for each key, operation and outcome that was seen.
@@ -141,10 +141,7 @@ impl UsageStore for MemoryUsage {
         shard.owner(event, hash, &self.hasher).record(event, minute, &self.retention);
     }
 
-    fn query<'a>(
-        &'a self,
-        query: &'a UsageQuery,
-    ) -> BoxFuture<'a, Result<Vec<Rollup>, StoreError>> {
+    fn query<'a>(&'a self, query: &'a UsageQuery) -> Answer<'a, Result<Vec<Rollup>, StoreError>> {
         let mut rollups = Vec::new();
         match query.key {
             Some(key) => {
@@ -155,21 +152,21 @@ impl UsageStore for MemoryUsage {
             None => self.shards.iter().for_each(|shard| lock(shard).collect(query, &mut rollups)),
         }
         rollups.sort_unstable();
-        Box::pin(std::future::ready(Ok(rollups)))
+        Answer::ready(Ok(rollups))
     }
 
-    fn last_used(&self, key: KeyId) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, StoreError>> {
+    fn last_used(&self, key: KeyId) -> Answer<'_, Result<Option<DateTime<Utc>>, StoreError>> {
         let hash = self.hash(Some(key));
         let last_used = self.shard(hash).and_then(|shard| {
             let owner = shard.owners.find(hash, |owner| owner.id() == Some(key));
             owner.map(|owner| owner.last_used.to_datetime())
         });
-        Box::pin(std::future::ready(Ok(last_used)))
+        Answer::ready(Ok(last_used))
     }
 }
 
 impl Shard {
-    fn owner(&mut self, event: &UsageEvent<'_>, hash: u64, hasher: &RandomState) -> &mut Owner {
+    fn owner(&mut self, event: &UsageEvent<'_>, hash: u64, hasher: &Hasher) -> &mut Owner {
         let id = event.key.map(|(id, _)| id);
         self.owners
             .entry(hash, |owner| owner.id() == id, |owner| hasher.hash_one(owner.id()))

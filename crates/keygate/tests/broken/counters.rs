@@ -11,7 +11,7 @@ use keygate::{
     memory::MemoryCounters,
     period::Period,
     plan::{Limit, LimitBuilder, Partition, Plan, RateSpec},
-    port::{BoxFuture, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, StoreError},
     record::ConsumerId,
 };
 
@@ -141,8 +141,8 @@ impl Clock for Fast {
 }
 
 impl CounterStore for BrokenCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
-        Box::pin(async move {
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+        Answer::later(async move {
             let charges = {
                 let mut seen = self.seen.lock().unwrap();
                 seen.charges += 1;

@@ -6,7 +6,7 @@ use std::{
 use keygate::{
     key::{Digester, KeyDigest, KeyId},
     memory::MemoryKeys,
-    port::{BoxFuture, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
     record::{KeyRecord, KeyStatus},
 };
 
@@ -126,8 +126,8 @@ impl KeyStore for BrokenKeys {
     fn find<'a>(
         &'a self,
         digest: &'a KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move {
             match self.inner.find(digest).await? {
                 None if self.fault == F::FaultsOnTheUnknown => Err(StoreError::new("no such row")),
                 Some(record) if self.fault == F::FindsStaleRecords => Ok(Some(self.stale(record))),
@@ -136,8 +136,8 @@ impl KeyStore for BrokenKeys {
         })
     }
 
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move {
             match self.fault {
                 F::LoadsNothing => Ok(None),
                 _ => self.inner.load(id).await,
@@ -148,8 +148,8 @@ impl KeyStore for BrokenKeys {
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        Box::pin(async move {
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move {
             let mut filter = filter.clone();
             match self.fault {
                 F::ListsFromTheBeginning => filter.after = None,
@@ -173,8 +173,8 @@ impl KeyStore for BrokenKeys {
         })
     }
 
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
-        Box::pin(async move {
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
+        Answer::later(async move {
             let records: Vec<KeyRecord> =
                 records.iter().map(|record| self.altered(record)).collect();
             let commit = match self.fault {

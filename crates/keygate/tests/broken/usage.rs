@@ -11,7 +11,7 @@ use keygate::{
     clock::Timestamp,
     key::KeyId,
     memory::{MemoryUsage, Retention},
-    port::{BoxFuture, StoreError, UsageStore},
+    port::{Answer, StoreError, UsageStore},
     usage::{Granularity, Outcome, Rollup, UsageEvent, UsageQuery},
 };
 
@@ -94,11 +94,8 @@ impl UsageStore for BrokenUsage {
         self.inner.record(&event);
     }
 
-    fn query<'a>(
-        &'a self,
-        query: &'a UsageQuery,
-    ) -> BoxFuture<'a, Result<Vec<Rollup>, StoreError>> {
-        Box::pin(async move {
+    fn query<'a>(&'a self, query: &'a UsageQuery) -> Answer<'a, Result<Vec<Rollup>, StoreError>> {
+        Answer::later(async move {
             let mut asked = query.clone();
             match self.fault {
                 F::IgnoresTheKeyFilter => asked.key = None,
@@ -123,8 +120,8 @@ impl UsageStore for BrokenUsage {
         })
     }
 
-    fn last_used(&self, key: KeyId) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, StoreError>> {
-        Box::pin(async move {
+    fn last_used(&self, key: KeyId) -> Answer<'_, Result<Option<DateTime<Utc>>, StoreError>> {
+        Answer::later(async move {
             match self.fault {
                 F::LastUsedIsLastRecorded => {
                     let last = self.last.lock().unwrap();

@@ -8,7 +8,7 @@ use std::{
 use keygate::{
     key::{KeyDigest, KeyId},
     limit::Readings,
-    port::{BoxFuture, Charge, Commit, CounterStore, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Charge, Commit, CounterStore, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 
@@ -50,37 +50,37 @@ impl KeyStore for Moody<keygate::memory::MemoryKeys> {
     fn find<'a>(
         &'a self,
         digest: &'a KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
         match self.mood() {
             Mood::Well => self.store.find(digest),
-            Mood::Silent => Box::pin(pending()),
-            Mood::Broken | Mood::Mute => Box::pin(async { Err(StoreError::new("broken")) }),
+            Mood::Silent => Answer::later(pending()),
+            Mood::Broken | Mood::Mute => Answer::later(async { Err(StoreError::new("broken")) }),
         }
     }
 
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
         self.store.load(id)
     }
 
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         self.store.list(filter)
     }
 
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
         self.store.commit(records)
     }
 }
 
 impl CounterStore for Moody<keygate::memory::MemoryCounters> {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> BoxFuture<'a, Result<Readings, StoreError>> {
+    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         match self.mood() {
             Mood::Well => self.store.charge(charge),
-            Mood::Broken => Box::pin(async { Err(StoreError::new("broken")) }),
-            Mood::Silent => Box::pin(pending()),
-            Mood::Mute => Box::pin(async { Ok(Readings::new()) }),
+            Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
+            Mood::Silent => Answer::later(pending()),
+            Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
         }
     }
 }

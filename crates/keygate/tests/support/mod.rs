@@ -12,7 +12,7 @@ use keygate::{
     gate::GateBuilder,
     key::KeyId,
     keyring::{Issued, NewKey},
-    port::{BoxFuture, StoreError, UsageStore},
+    port::{Answer, StoreError, UsageStore},
     record::Caller,
     requirement::Requirement,
     usage::{Outcome, Rollup, UsageEvent, UsageQuery},
@@ -124,12 +124,12 @@ impl UsageStore for Events {
         });
     }
 
-    fn query<'a>(&'a self, _: &'a UsageQuery) -> BoxFuture<'a, Result<Vec<Rollup>, StoreError>> {
-        Box::pin(async { Err(StoreError::new("events are not summed here")) })
+    fn query<'a>(&'a self, _: &'a UsageQuery) -> Answer<'a, Result<Vec<Rollup>, StoreError>> {
+        Answer::later(async { Err(StoreError::new("events are not summed here")) })
     }
 
-    fn last_used(&self, _: KeyId) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, StoreError>> {
-        Box::pin(async { Ok(None) })
+    fn last_used(&self, _: KeyId) -> Answer<'_, Result<Option<DateTime<Utc>>, StoreError>> {
+        Answer::later(async { Ok(None) })
     }
 }
 

@@ -13,7 +13,7 @@ use keygate::{
     key::{KeyDigest, KeyFormat, KeyId},
     keyring::{Issued, NewKey},
     memory::MemoryKeys,
-    port::{BoxFuture, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
     usage::Outcome,
     verdict::Rejection,
@@ -38,23 +38,23 @@ impl KeyStore for CountingKeys {
     fn find<'a>(
         &'a self,
         digest: &'a KeyDigest,
-    ) -> BoxFuture<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
         self.finds.fetch_add(1, Ordering::Relaxed);
         self.keys.find(digest)
     }
 
-    fn load(&self, id: KeyId) -> BoxFuture<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
         self.keys.load(id)
     }
 
     fn list<'a>(
         &'a self,
         filter: &'a KeyFilter,
-    ) -> BoxFuture<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
         self.keys.list(filter)
     }
 
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> BoxFuture<'a, Result<Commit, StoreError>> {
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
         self.keys.commit(records)
     }
 }
