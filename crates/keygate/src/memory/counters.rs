@@ -129,11 +129,9 @@ impl Shard {
             key: counts(Partition::Key)
                 .then(|| self.keys.of(&charge.key, hasher.hash_one(charge.key), hasher)),
         };
-        let mut levels: SmallVec<[Level; 4]> = charge
-            .limits
-            .iter()
-            .map(|limit| limit.rule().level(owners.state(limit), now))
-            .collect();
+        let mut levels: SmallVec<[Level; 4]> = SmallVec::new();
+        levels
+            .extend(charge.limits.iter().map(|limit| limit.rule().level(owners.state(limit), now)));
         let readings = decide(&mut levels, charge.cost);
         if charge.cost > 0 && readings.iter().all(|reading| reading.within) {
             for (limit, level) in charge.limits.iter().zip(&levels) {
