@@ -24,12 +24,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keyring = gate.keyring();
     let issued = keyring.issue(NewKey::new("acme", "metered").scopes(["batch:run"])).await?;
 
-    // The head of the request tells its weight. What it claims is not trusted beyond that: the
-    // handler would compare it with the body.
+    // The head of the request tells its weight, at least 1: a cost of 0 would be checked, but not
+    // charged. A handler that reads the items would compare them with what was claimed.
     let keys = KeygateLayer::new(gate.clone()).require("batch:run")?.operation("batch")?.cost_from(
         |head| {
             let items = head.headers.get("x-batch-items").and_then(|value| value.to_str().ok());
-            items.and_then(|items| items.parse().ok()).unwrap_or(1)
+            items.and_then(|items| items.parse().ok()).unwrap_or(1).max(1)
         },
     );
     let app = Router::new().route("/batch", post(|| async { "done" })).layer(keys);

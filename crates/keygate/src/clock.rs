@@ -80,7 +80,8 @@ impl From<Timestamp> for DateTime<Utc> {
 
 /// Tells the time.
 ///
-/// A clock may step back; nothing in this crate breaks when it does.
+/// A clock may step back. What was counted stays counted: nothing flows back, and no window begins
+/// anew, until the clock has caught up.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The current instant.
     fn now(&self) -> Timestamp;

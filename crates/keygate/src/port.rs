@@ -102,7 +102,8 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
+        // Its own text is in ours.
+        self.source.source()
     }
 }
 
@@ -231,7 +232,8 @@ pub struct Charge<'a> {
 
 /// Counts.
 ///
-/// A counter belongs to (owner, limit name, kind of rule), not to a plan. The store owns time: by
+/// A counter belongs to (owner, limit name, kind of rule), not to a plan: a rate and a quota of one
+/// name mean different things and are two counters. The store owns time: by
 /// its own clock, for all replicas, so a charge carries no instant and a reading only durations.
 ///
 /// # Laws

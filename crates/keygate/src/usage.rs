@@ -31,7 +31,7 @@ pub enum Outcome {
     Admitted(StatusClass),
     /// The gate refused.
     Denied(Reason),
-    /// The client went away before there was an answer.
+    /// The client went away, or a timeout gave up, before there was an answer.
     Aborted,
 }
 

@@ -167,7 +167,8 @@ impl Admitted {
 /// A request that may go on, and is not yet metered.
 ///
 /// [`settle`](Self::settle) it once the status of the response is known. Dropped unsettled it is
-/// metered as aborted: the client went away.
+/// metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered
+/// as a failure of the service.
 #[derive(Debug)]
 #[must_use = "an admission that is dropped is metered as aborted; settle it"]
 pub struct Admission {

@@ -11,6 +11,8 @@ use crate::{
     support::{Door, SUCCESS},
 };
 
+const FAILURE: Outcome = Outcome::Admitted(StatusClass::ServerError);
+
 type Answer = Result<Response<String>, ()>;
 
 async fn hang(_: Request<()>) -> Answer {
@@ -47,12 +49,12 @@ async fn an_answer_that_nobody_reads_any_more_stays_metered_once() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_never_polled_asked_for_nothing() {
+async fn a_call_that_was_never_polled_is_metered_and_not_charged() {
     let door = Door::of(1).await;
     let mut service = door.layer().layer(Strict::default());
     let request = door.get("/").body(()).unwrap();
     drop(service.ready().await.unwrap().call(request));
-    assert_eq!(door.usage().await, []);
+    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 0)]);
 
     let request = door.get("/").body(()).unwrap();
     let response = service.ready().await.unwrap().call(request).await.unwrap();
@@ -89,7 +91,7 @@ async fn a_client_that_leaves_before_the_answer_is_metered_once_as_aborted() {
 }
 
 #[tokio::test]
-async fn a_service_that_panics_when_called_is_metered_once() {
+async fn a_service_that_panics_when_called_is_metered_once_as_failed() {
     let door = Door::of(9).await;
     let service = door.layer().layer(service_fn(|request: Request<()>| {
         assert_ne!(request.uri().path(), "/", "a bug in a service");
@@ -97,11 +99,11 @@ async fn a_service_that_panics_when_called_is_metered_once() {
     }));
     let task = tokio::spawn(service.oneshot(door.get("/").body(()).unwrap()));
     assert!(task.await.unwrap_err().is_panic());
-    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 1)]);
+    assert_eq!(door.usage().await, [(FAILURE, 1, 1)]);
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_is_metered_once() {
+async fn a_handler_that_panics_is_metered_once_as_failed() {
     let door = Door::of(9).await;
     let service = door.layer().layer(service_fn(|request: Request<()>| async move {
         tokio::task::yield_now().await;
@@ -110,5 +112,5 @@ async fn a_handler_that_panics_is_metered_once() {
     }));
     let task = tokio::spawn(service.oneshot(door.get("/").body(()).unwrap()));
     assert!(task.await.unwrap_err().is_panic());
-    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 1)]);
+    assert_eq!(door.usage().await, [(FAILURE, 1, 1)]);
 }

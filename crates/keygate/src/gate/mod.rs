@@ -126,11 +126,11 @@ impl Gate {
         self: &Arc<Self>,
         presented: Presented,
     ) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
-        let gate = Arc::clone(self);
+        let Presented { requirement, shown, cost, cross_origin } = presented;
+        // Before the first poll: a request that is dropped at once was here too.
+        let mut pending = Pending::new(Arc::clone(self), requirement, &shown);
         async move {
-            let (cross_origin, cost) = (presented.cross_origin, presented.cost);
-            let mut pending = Pending::new(gate, presented.requirement);
-            match pending.decide(&presented.shown, cost).await {
+            match pending.decide(&shown, cost).await {
                 Ok(admitted) => Ok(Admission::new(admitted, pending, cross_origin)),
                 Err(refusal) => Err(pending.refuse(refusal, cross_origin)),
             }

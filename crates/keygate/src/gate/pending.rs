@@ -26,9 +26,9 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(gate: Arc<Gate>, requirement: Arc<Requirement>) -> Self {
-        let at = gate.clock.now();
-        Self { gate, requirement, at, record: None, cost: 0, counts: true }
+    pub(super) fn new(gate: Arc<Gate>, requirement: Arc<Requirement>, shown: &Shown) -> Self {
+        let (at, counts) = (gate.clock.now(), shown.caller_of(gate.number).is_none());
+        Self { gate, requirement, at, record: None, cost: 0, counts }
     }
 
     /// The checks in their order, from cheap to dear.
@@ -38,7 +38,7 @@ impl Pending {
         cost: u64,
     ) -> Result<Admitted, Box<Refusal>> {
         if let Some(caller) = shown.caller_of(self.gate.number) {
-            return self.narrow(caller.clone());
+            return narrow(caller.clone(), &self.requirement);
         }
         let (record, digest) = self.gate.find(shown.digests()?).await?;
         self.record = Some(Arc::clone(&record));
@@ -51,16 +51,6 @@ impl Pending {
         let admitted = self.charge(caller, cost).await?;
         self.cost = cost;
         Ok(admitted)
-    }
-
-    /// A second layer of this gate on one route: the caller is known and counted already, and only
-    /// what this layer demands of its scopes is left to check.
-    fn narrow(&mut self, caller: Caller) -> Result<Admitted, Box<Refusal>> {
-        self.counts = false;
-        match caller.authorize(self.requirement.scopes()) {
-            Ok(()) => Ok(Admitted::new(caller, 0, Counted::default(), false)),
-            Err(reason) => Err(Refusal::new(reason).caller(caller)),
-        }
     }
 
     /// How to tell the client of its limits; nothing if another layer does.
@@ -98,7 +88,25 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.meter(Outcome::Aborted);
+        // A service that panics has failed; otherwise nobody waits for its answer any more.
+        let failed = std::thread::panicking();
+        self.meter(if failed { Outcome::answered(None) } else { Outcome::Aborted });
+    }
+}
+
+/// A second layer of this gate on one route: the caller is known and counted already, and only what
+/// this layer demands of its scopes is left to check.
+fn narrow(caller: Caller, requirement: &Requirement) -> Result<Admitted, Box<Refusal>> {
+    let operation = requirement.named_operation();
+    if operation.is_some() || requirement.units() != Requirement::default().units() {
+        tracing::warn!(
+            ?operation,
+            "only the first layer of a gate counts: this one's operation and cost are not"
+        );
+    }
+    match caller.authorize(requirement.scopes()) {
+        Ok(()) => Ok(Admitted::new(caller, 0, Counted::default(), false)),
+        Err(reason) => Err(Refusal::new(reason).caller(caller)),
     }
 }
 

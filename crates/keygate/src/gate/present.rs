@@ -64,11 +64,7 @@ impl Gate {
         match presented.map(|presented| &presented.shown) {
             Some(Shown::Key { places, .. }) => self.wire.conceal(places, request),
             Some(_) => {}
-            None => {
-                let found = self.wire.survey(request).credential;
-                let places = found.map(|found| found.places).unwrap_or_default();
-                self.wire.conceal(&places, request);
-            }
+            None => self.wire.conceal(&self.wire.places(request), request),
         }
     }
 

@@ -6,8 +6,8 @@ use super::{RequestHead, RequestHeadMut, Wire};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
-const ORIGIN: &str = "origin";
-const PREFLIGHT_METHOD: &str = "access-control-request-method";
+pub(super) const ORIGIN: &str = "origin";
+pub(super) const PREFLIGHT_METHOD: &str = "access-control-request-method";
 
 /// What people call the parameter, for a helpful word where queries are off.
 const USUAL_PARAMETER: &str = "api_key";
@@ -115,6 +115,17 @@ impl Wire {
                 detail: self.query_is_off_but_used(request),
             }),
         }
+    }
+
+    /// Every place where this request may show a key, well or badly.
+    pub(crate) fn places(&self, request: &impl RequestHead) -> SmallVec<[Place; 1]> {
+        let is_ours = |(name, value): (&str, &[u8])| {
+            name == AUTHORIZATION && self.after_scheme(value).is_some()
+        };
+        let authorization = request.headers().any(is_ours).then_some(Place::Authorization);
+        let query = self.query.is_some().then_some(Place::Query);
+        let headers = (0..self.headers.len()).map(Place::Header);
+        authorization.into_iter().chain(headers).chain(query).collect()
     }
 
     /// Hides a credential that stood in these places.

@@ -122,12 +122,13 @@ impl Wire {
     /// Takes keys from a header of this name, as its whole value.
     ///
     /// # Errors
-    /// If the name is no token (RFC 9110, section 5.6.2), or is `Authorization`, whose values begin
-    /// with a scheme.
+    /// If the name is no token (RFC 9110, section 5.6.2), or one that has another meaning:
+    /// `Authorization`, whose values begin with a scheme, and the headers of CORS.
     pub fn header(mut self, name: &str) -> Result<Self, WireError> {
         let name = name.to_ascii_lowercase();
         let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
-        if !is_token || name == credential::AUTHORIZATION {
+        let taken = [credential::AUTHORIZATION, credential::ORIGIN, credential::PREFLIGHT_METHOD];
+        if !is_token || taken.contains(&name.as_str()) {
             return Err(WireError::Header { given: name });
         }
         if !self.headers.contains(&name) {
