@@ -1,7 +1,6 @@
-//! API keys, scopes, plans, exact quotas and metering for HTTP APIs.
+#![doc = include_str!("../README.md")]
 //!
-//! This is the core of keygate. It knows no web framework, no Redis and no runtime: `keygate-tower`
-//! puts a [`Gate`] before any tower service, and other backends implement the [`port`]s.
+//! # Rooms
 //!
 //! | room | holds |
 //! |---|---|
