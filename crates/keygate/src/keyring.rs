@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::{
     clock::Clock,
     key::{ApiKey, Digester, EntropyError, KeyFormat, KeyId},
-    plan::{Name, Plans},
+    plan::{LivePlans, Name, Plans},
     port::{Commit, KeyFilter, KeyStore, StoreError},
     record::{ConsumerId, ConsumerIdError, KeyRecord, KeyStatus},
     scope::{Scope, ScopeError, ScopeSet},
@@ -24,7 +23,7 @@ const TRIES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Keyring {
     store: Arc<dyn KeyStore>,
-    plans: Arc<ArcSwap<Plans>>,
+    plans: LivePlans,
     format: KeyFormat,
     digester: Arc<Digester>,
     clock: Arc<dyn Clock>,
@@ -43,7 +42,7 @@ pub struct Issued {
 impl Keyring {
     pub(crate) fn new(
         store: Arc<dyn KeyStore>,
-        plans: Arc<ArcSwap<Plans>>,
+        plans: LivePlans,
         format: KeyFormat,
         digester: Arc<Digester>,
         clock: Arc<dyn Clock>,
@@ -57,7 +56,7 @@ impl Keyring {
     /// If a field of `new` is impossible, its plan unknown, or the store or the system's generator
     /// fails.
     pub async fn issue(&self, new: NewKey) -> Result<Issued, KeyringError> {
-        let wanted = new.check(&self.plans.load(), self.clock.now().to_datetime())?;
+        let wanted = new.check(&self.plans.peek(), self.clock.now().to_datetime())?;
         let issued = self.make(wanted, None)?;
         self.commit_new(issued).await
     }
@@ -107,7 +106,7 @@ impl Keyring {
     /// # Errors
     /// If the plan or the key is unknown, the key is revoked, or the store fails.
     pub async fn move_to_plan(&self, id: KeyId, plan: &str) -> Result<KeyRecord, KeyringError> {
-        let plan = known_plan(&self.plans.load(), plan)?;
+        let plan = known_plan(&self.plans.peek(), plan)?;
         self.change(id, |record| {
             refuse_revoked(record)?;
             record.plan = plan.clone();

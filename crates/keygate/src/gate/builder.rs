@@ -1,13 +1,11 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use arc_swap::ArcSwap;
-
 use super::{Gate, NEXT_GATE};
 use crate::{
     clock::{Clock, SystemClock},
     key::{Digester, KeyFormat},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
-    plan::Plans,
+    plan::LivePlans,
     port::{CounterStore, KeyStore, UsageStore},
     wire::Wire,
 };
@@ -16,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use]
 pub struct GateBuilder {
-    plans: Plans,
+    plans: LivePlans,
     keys: Option<Arc<dyn KeyStore>>,
     counters: Option<Arc<dyn CounterStore>>,
     usage: Option<Arc<dyn UsageStore>>,
@@ -28,7 +26,7 @@ pub struct GateBuilder {
 }
 
 impl GateBuilder {
-    pub(super) fn new(plans: Plans) -> Self {
+    pub(super) fn new(plans: LivePlans) -> Self {
         Self {
             plans,
             keys: None,
@@ -109,7 +107,7 @@ impl GateBuilder {
                 .unwrap_or_else(|| Arc::new(MemoryCounters::new(Arc::clone(&clock)))),
             usage,
             clock,
-            plans: Arc::new(ArcSwap::from_pointee(self.plans)),
+            plans: self.plans,
             format: self.format,
             digester: Arc::new(self.digester),
             wire: Arc::new(self.wire),

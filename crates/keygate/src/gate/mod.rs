@@ -31,8 +31,6 @@ mod present;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use arc_swap::ArcSwap;
-
 pub(crate) use self::pending::Pending;
 pub use self::{
     builder::{GateBuilder, GateError},
@@ -42,7 +40,7 @@ use crate::{
     clock::Clock,
     key::{Digester, KeyFormat},
     keyring::Keyring,
-    plan::Plans,
+    plan::{LivePlans, Plans},
     port::{CounterStore, KeyStore, UsageStore},
     verdict::{Admission, Rejection},
     wire::Wire,
@@ -63,7 +61,7 @@ pub struct Gate {
     counters: Arc<dyn CounterStore>,
     usage: Arc<dyn UsageStore>,
     clock: Arc<dyn Clock>,
-    plans: Arc<ArcSwap<Plans>>,
+    plans: LivePlans,
     format: KeyFormat,
     digester: Arc<Digester>,
     wire: Arc<Wire>,
@@ -80,9 +78,10 @@ impl Gate {
         Self::builder(plans).build()
     }
 
-    /// Begins a gate; what is not set is kept in memory.
-    pub fn builder(plans: Plans) -> GateBuilder {
-        GateBuilder::new(plans)
+    /// Begins a gate; what is not set is kept in memory. With [`LivePlans`] instead of [`Plans`] it
+    /// follows the edits that somebody else makes.
+    pub fn builder(plans: impl Into<LivePlans>) -> GateBuilder {
+        GateBuilder::new(plans.into())
     }
 
     /// Issues and manages the keys of this gate.
@@ -90,7 +89,7 @@ impl Gate {
     pub fn keyring(&self) -> Keyring {
         Keyring::new(
             Arc::clone(&self.keys),
-            Arc::clone(&self.plans),
+            self.plans.clone(),
             self.format.clone(),
             Arc::clone(&self.digester),
             Arc::clone(&self.clock),
@@ -106,13 +105,13 @@ impl Gate {
     /// The plans in force.
     #[must_use]
     pub fn plans(&self) -> Arc<Plans> {
-        self.plans.load_full()
+        self.plans.load()
     }
 
     /// Puts other plans in force, from the next request on and for every key at once. What was used
     /// stays used.
     pub fn replace_plans(&self, plans: Plans) {
-        self.plans.store(Arc::new(plans));
+        self.plans.replace(plans);
     }
 
     /// Decides about a presented request: the verdict, metered once.

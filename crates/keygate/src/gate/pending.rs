@@ -127,7 +127,7 @@ impl Gate {
     }
 
     fn plan_of(&self, record: &KeyRecord) -> Result<Arc<Plan>, Reason> {
-        let plans = self.plans.load();
+        let plans = self.plans.peek();
         plans.find(record.plan.as_str()).cloned().ok_or_else(|| {
             let (key, plan, known) = (record.id, &record.plan, plans.names());
             tracing::error!(%key, %plan, %known, "a key names a plan that the gate does not have");

@@ -30,6 +30,7 @@
 mod error;
 mod file;
 mod limit;
+mod live;
 mod name;
 
 use std::{
@@ -40,6 +41,7 @@ use std::{
 pub use self::{
     error::{PlanError, PlanMistake},
     limit::{Limit, LimitBuilder, OnFailure, Partition, RateSpec},
+    live::LivePlans,
     name::{MAX_NAME_LEN, Name, NameError},
 };
 use crate::scope::{Scope, ScopeSet};
