@@ -19,6 +19,7 @@ mod process;
 mod program;
 mod python;
 mod raw;
+mod redis;
 mod server;
 mod time;
 
@@ -30,6 +31,7 @@ pub use self::{
     process::{Ended, Process},
     python::parse_fields,
     raw::Raw,
+    redis::{RedisOptions, RedisServer, free_port},
     server::{Quickstart, Server},
     time::{PATIENCE, calm_zone, now},
 };

@@ -46,10 +46,16 @@ impl Process {
         }
     }
 
+    /// Sends the program a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
+    }
+
     /// Asks the program to end, with this signal, and waits until it did.
     #[track_caller]
     pub fn end_by(&mut self, signal: Signal) -> Ended {
-        kill_process(Pid::from_child(&self.child), signal).expect("the program runs");
+        self.signal(signal);
         self.ended()
     }
 

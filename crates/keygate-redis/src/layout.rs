@@ -1,0 +1,62 @@
+//! Every Redis key, by name. No other room makes one.
+//!
+//! Keys of one consumer share the hash tag of its id, and therefore a node: what is charged together
+//! lies together. Ids are escaped, so that a brace in one cannot move the tag.
+
+use std::fmt::Write;
+
+use keygate::{key::KeyId, record::ConsumerId};
+
+/// The keys of one installation: everything under one prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    prefix: String,
+}
+
+impl Layout {
+    pub(crate) fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The counters of a consumer.
+    pub(crate) fn consumer_counters(&self, consumer: &ConsumerId) -> String {
+        format!("{}:limits:{{{}}}", self.prefix, Escaped(consumer.as_str()))
+    }
+
+    /// The counters of one key (by its lineage) of a consumer.
+    pub(crate) fn key_counters(&self, consumer: &ConsumerId, key: KeyId) -> String {
+        format!("{}:limits:{{{}}}:{key}", self.prefix, Escaped(consumer.as_str()))
+    }
+}
+
+/// Text in which nothing means anything to Redis: letters, digits and `.@_-` stand for themselves,
+/// every other byte is `%` and two hexadecimal digits.
+struct Escaped<'a>(&'a str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.bytes().try_for_each(|byte| {
+            if byte.is_ascii_alphanumeric() || b".@_-".contains(&byte) {
+                f.write_char(char::from(byte))
+            } else {
+                write!(f, "%{byte:02X}")
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_leave_its_tag() {
+        let layout = Layout::new("keygate");
+        let consumer = |id: &str| ConsumerId::parse(id).unwrap();
+        assert_eq!(layout.consumer_counters(&consumer("acme.io")), "keygate:limits:{acme.io}");
+        assert_eq!(
+            layout.consumer_counters(&consumer("a}b{:%")),
+            "keygate:limits:{a%7Db%7B%3A%25}"
+        );
+    }
+}

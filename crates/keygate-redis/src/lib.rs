@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+#![expect(dead_code, reason = "the stores that stand on it follow")]
+
+mod fault;
+mod layout;
+mod link;
+mod script;
