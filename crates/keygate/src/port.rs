@@ -10,6 +10,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    num::NonZeroU64,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -230,6 +231,20 @@ pub struct Charge<'a> {
     pub cost: u64,
 }
 
+/// Whose counters they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// The consumer's, over all its keys.
+    Consumer(&'a ConsumerId),
+    /// Those of one key.
+    Key {
+        /// Who owns the key.
+        consumer: &'a ConsumerId,
+        /// Its lineage.
+        key: KeyId,
+    },
+}
+
 /// Counts.
 ///
 /// A counter belongs to (owner, limit name, kind of rule), not to a plan: a rate and a quota of one
@@ -254,11 +269,19 @@ pub struct Charge<'a> {
 /// - `concurrency_never_oversells`: however many charge at once, limits admit what they allow, not
 ///   more and not less.
 /// - `state_always_expires`: a counter that says nothing any more is forgotten.
+/// - `reset_forgets_usage`: after a reset an owner has everything again, and nobody else has more.
 /// - `agrees_with_limit`: readings are those of the [`limit`](crate::limit) arithmetic.
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
     /// charge was made iff all say `within`.
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>>;
+
+    /// Forgets what an owner used, of every limit.
+    fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>>;
+
+    /// How many processes count here, as last seen, this one included: 1 if it is alone. Must not
+    /// wait: it is asked for when the store fails, to share a limit out.
+    fn replicas(&self) -> NonZeroU64;
 }
 
 /// Keeps usage.

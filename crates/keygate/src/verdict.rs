@@ -156,8 +156,8 @@ impl Admitted {
         &self.counted
     }
 
-    /// Whether it was admitted uncounted, because the counters could not be reached and every limit
-    /// at hand is open on failure.
+    /// Whether the shared counters could not be reached, so that the failure policy of the limits
+    /// decided: admitted uncounted, or counted in this process against its share.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         self.degraded

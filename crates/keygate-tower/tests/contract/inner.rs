@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     mem,
+    num::NonZeroU64,
     pin::Pin,
     sync::{
         Arc,
@@ -17,7 +18,7 @@ use keygate::{
     clock::SystemClock,
     limit::Readings,
     memory::MemoryCounters,
-    port::{Answer, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, StoreError},
 };
 use tokio::sync::Semaphore;
 use tower::Service;
@@ -93,6 +94,14 @@ impl CounterStore for Held {
             self.released.acquire().await.unwrap().forget();
             self.counters.charge(charge).await
         })
+    }
+
+    fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
+        self.counters.reset(owner)
+    }
+
+    fn replicas(&self) -> NonZeroU64 {
+        self.counters.replicas()
     }
 }
 

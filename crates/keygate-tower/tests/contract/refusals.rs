@@ -1,12 +1,15 @@
 //! Whatever the reason, a refusal is answered without the service.
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use http::{Request, StatusCode};
 use keygate::{
     Verdict,
     limit::Readings,
-    port::{Answer, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, StoreError},
     usage::Outcome,
     verdict::Reason,
 };
@@ -114,6 +117,14 @@ struct Broken;
 impl CounterStore for Broken {
     fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
+    }
+
+    fn reset<'a>(&'a self, _: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
+        Answer::ready(Ok(()))
+    }
+
+    fn replicas(&self) -> NonZeroU64 {
+        NonZeroU64::MIN
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Gate, NEXT_GATE};
+use super::{Failed, Gate, NEXT_GATE};
 use crate::{
     clock::{Clock, SystemClock},
     key::{Digester, KeyFormat},
@@ -106,6 +106,9 @@ impl GateBuilder {
                 .counters
                 .unwrap_or_else(|| Arc::new(MemoryCounters::new(Arc::clone(&clock)))),
             usage,
+            local: MemoryCounters::new(Arc::clone(&clock)),
+            degraded: Failed::default(),
+            without_keys: Failed::default(),
             clock,
             plans: self.plans,
             format: self.format,

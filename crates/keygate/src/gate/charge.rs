@@ -24,9 +24,50 @@ impl Pending {
         let charge = Charge { consumer, key, limits: &limits, cost };
         let answer = self.gate.counters.charge(&charge).await;
         match answer.and_then(|readings| complete(readings, &limits)) {
-            Ok(readings) => conclude(caller, cost, Counted::new(limits, readings)),
-            Err(fault) => conclude_uncounted(caller, cost, &limits, &fault),
+            Ok(readings) => conclude(caller, cost, Counted::new(limits, readings), false),
+            Err(fault) => self.conclude_degraded(caller, cost, &limits, &fault),
         }
+    }
+
+    /// The one place where a fault of the counters becomes a verdict: the strictest policy of the
+    /// limits at hand decides.
+    fn conclude_degraded(
+        &self,
+        caller: Caller,
+        cost: u64,
+        limits: &[Limit],
+        fault: &StoreError,
+    ) -> Result<Admitted, Box<Refusal>> {
+        if let Some(requests) = self.gate.degraded.count(self.at) {
+            let key = caller.key_id();
+            tracing::warn!(%fault, %key, requests, "the counters failed; the policy of limits decides");
+        }
+        let has = |policy| limits.iter().any(|limit| limit.on_failure() == policy);
+        if has(OnFailure::Closed) {
+            return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
+        }
+        if has(OnFailure::LocalShare) {
+            return self.charge_local_share(caller, cost, limits);
+        }
+        Ok(Admitted::new(caller, cost, Counted::default(), true))
+    }
+
+    /// Counts in this process, by this process's part of the limits.
+    fn charge_local_share(
+        &self,
+        caller: Caller,
+        cost: u64,
+        limits: &[Limit],
+    ) -> Result<Admitted, Box<Refusal>> {
+        let replicas = self.gate.counters.replicas();
+        let shared = limits.iter().filter(|limit| limit.on_failure() == OnFailure::LocalShare);
+        let limits: Arc<[Limit]> = shared.map(|limit| limit.share(replicas)).collect();
+        if limits.iter().any(|limit| can_never_hold(limit, cost)) {
+            return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
+        }
+        let (consumer, key) = (caller.consumer(), caller.record().lineage);
+        let readings = self.gate.local.count(&Charge { consumer, key, limits: &limits, cost });
+        conclude(caller, cost, Counted::new(limits, readings), true)
     }
 }
 
@@ -48,26 +89,15 @@ fn complete(readings: Readings, limits: &[Limit]) -> Result<Readings, StoreError
     Err(StoreError::new(format!("{given} readings for a charge of {right} limits")))
 }
 
-fn conclude(caller: Caller, cost: u64, counted: Counted) -> Result<Admitted, Box<Refusal>> {
+fn conclude(
+    caller: Caller,
+    cost: u64,
+    counted: Counted,
+    degraded: bool,
+) -> Result<Admitted, Box<Refusal>> {
     if counted.fits() {
-        Ok(Admitted::new(caller, cost, counted, false))
+        Ok(Admitted::new(caller, cost, counted, degraded))
     } else {
         Err(Refusal::of_charge(counted).caller(caller))
     }
-}
-
-/// The one place where a fault of the counters becomes a verdict.
-fn conclude_uncounted(
-    caller: Caller,
-    cost: u64,
-    limits: &[Limit],
-    fault: &StoreError,
-) -> Result<Admitted, Box<Refusal>> {
-    let key = caller.key_id();
-    if limits.iter().any(|limit| limit.on_failure() == OnFailure::Closed) {
-        tracing::error!(%fault, %key, "the counters failed; the request is refused");
-        return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
-    }
-    tracing::warn!(%fault, %key, "the counters failed; the request is admitted uncounted");
-    Ok(Admitted::new(caller, cost, Counted::default(), true))
 }

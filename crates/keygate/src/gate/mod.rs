@@ -26,11 +26,13 @@
 
 mod builder;
 mod charge;
+mod failed;
 mod pending;
 mod present;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
+use self::failed::Failed;
 pub(crate) use self::pending::Pending;
 pub use self::{
     builder::{GateBuilder, GateError},
@@ -40,6 +42,7 @@ use crate::{
     clock::Clock,
     key::{Digester, KeyFormat},
     keyring::Keyring,
+    memory::MemoryCounters,
     plan::{LivePlans, Plans},
     port::{CounterStore, KeyStore, UsageStore},
     verdict::{Admission, Rejection},
@@ -60,6 +63,10 @@ pub struct Gate {
     keys: Arc<dyn KeyStore>,
     counters: Arc<dyn CounterStore>,
     usage: Arc<dyn UsageStore>,
+    /// Counts by the policy `local_share` while the shared counters cannot be reached.
+    local: MemoryCounters,
+    degraded: Failed,
+    without_keys: Failed,
     clock: Arc<dyn Clock>,
     plans: LivePlans,
     format: KeyFormat,
@@ -112,6 +119,13 @@ impl Gate {
     /// stays used.
     pub fn replace_plans(&self, plans: Plans) {
         self.plans.replace(plans);
+    }
+
+    /// How many requests were decided by the failure policy of their limits, because the counters
+    /// could not be reached, since the gate was built.
+    #[must_use]
+    pub fn degraded(&self) -> u64 {
+        self.degraded.total()
     }
 
     /// Decides about a presented request: the verdict, metered once.

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Pending {
     pub(super) gate: Arc<Gate>,
     pub(super) requirement: Arc<Requirement>,
-    at: Timestamp,
+    pub(super) at: Timestamp,
     record: Option<Arc<KeyRecord>>,
     cost: u64,
     /// Whether this layer of the gate counts the request, and has not metered it yet.
@@ -40,7 +40,7 @@ impl Pending {
         if let Some(caller) = shown.caller_of(self.gate.number) {
             return narrow(caller.clone(), &self.requirement);
         }
-        let (record, digest) = self.gate.find(shown.digests()?).await?;
+        let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
         self.record = Some(Arc::clone(&record));
         record.authenticate(&digest, self.at)?;
         let plan = self.gate.plan_of(&record)?;
@@ -112,13 +112,19 @@ fn narrow(caller: Caller, requirement: &Requirement) -> Result<Admitted, Box<Ref
 
 impl Gate {
     /// The record behind one of the digests a key text may have.
-    async fn find(&self, digests: &[KeyDigest]) -> Result<(Arc<KeyRecord>, KeyDigest), Reason> {
+    async fn find(
+        &self,
+        digests: &[KeyDigest],
+        at: Timestamp,
+    ) -> Result<(Arc<KeyRecord>, KeyDigest), Reason> {
         for digest in digests {
             match self.keys.find(digest).await {
                 Ok(Some(record)) => return Ok((record, *digest)),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(%error, "the key store failed; the request is refused");
+                    if let Some(requests) = self.without_keys.count(at) {
+                        tracing::error!(%error, requests, "the key store failed; requests are refused");
+                    }
                     return Err(Reason::KeysUnavailable);
                 }
             }

@@ -90,7 +90,8 @@ impl Level {
     }
 
     /// What to tell about a charge of `cost` that did or did not fit this limit.
-    pub(super) fn reading(&self, cost: u64, within: bool) -> Reading {
+    #[must_use]
+    pub fn reading(&self, cost: u64, within: bool) -> Reading {
         Reading {
             within,
             remaining: self.remaining(),

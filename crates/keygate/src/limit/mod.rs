@@ -82,6 +82,8 @@
 //! # Ok::<(), keygate::limit::RuleError>(())
 //! ```
 
+use std::num::NonZeroU64;
+
 mod decide;
 mod level;
 mod quota;
@@ -110,6 +112,16 @@ impl Rule {
         match self {
             Self::Rate(rate) => rate.burst(),
             Self::Quota(quota) => quota.amount(),
+        }
+    }
+
+    /// The same rule over an equal part of its numbers, so that `parts` of them together allow what
+    /// this one does; but each allows at least one unit at a time.
+    #[must_use]
+    pub fn share(&self, parts: NonZeroU64) -> Self {
+        match self {
+            Self::Rate(rate) => Self::Rate(rate.share(parts)),
+            Self::Quota(quota) => Self::Quota(quota.share(parts)),
         }
     }
 

@@ -36,6 +36,10 @@ impl Quota {
         &self.period
     }
 
+    pub(super) fn share(&self, parts: NonZeroU64) -> Self {
+        Self { amount: (self.amount / parts).max(1), period: self.period.clone() }
+    }
+
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
         let at = now.max(state.at);
         let window = self.period.window(at);

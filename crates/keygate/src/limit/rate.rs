@@ -51,6 +51,14 @@ impl Rate {
         (self.num.get(), self.den.get())
     }
 
+    pub(super) fn share(&self, parts: NonZeroU64) -> Self {
+        let burst = (self.burst / parts).max(1);
+        let slower = self.den.saturating_mul(parts);
+        // Where the slower pace leaves the exact range it is cut to the slowest that does not.
+        let den = slower.min(NonZeroU64::new(MAX_EXACT / burst).unwrap_or(self.den)).max(self.den);
+        Self { num: self.num, den, burst }
+    }
+
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
         let capacity = self.burst.saturating_mul(self.den.get());
         // A part of a unit that another pace left has another denominator: it counts as at most one.
@@ -85,6 +93,16 @@ mod tests {
         assert_eq!(Rate::new(10, 1_000_000, 20).unwrap().pace(), (1, 100_000));
         assert_eq!(Rate::new(7, 3, 1).unwrap().pace(), (7, 3));
         assert_eq!(Rate::new(86_400, 86_400_000_000, 1).unwrap().pace(), (1, 1_000_000));
+    }
+
+    #[test]
+    fn shares_together_are_the_whole() {
+        let parts = NonZeroU64::new(3).unwrap();
+        let whole = Rate::new(10, 1_000_000, 20).unwrap();
+        assert_eq!(whole.share(parts), Rate { burst: 6, ..Rate::new(10, 3_000_000, 6).unwrap() });
+        assert_eq!(whole.share(NonZeroU64::MIN), whole);
+        let slow = Rate::new(1, MAX_EXACT / 2, 2).unwrap();
+        assert_eq!(slow.share(parts).pace(), (1, MAX_EXACT));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::{
     fmt,
     hash::{BuildHasher, Hash},
     mem::{Discriminant, discriminant},
+    num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use crate::{
     key::KeyId,
     limit::{Level, Readings, Rule, State, decide},
     plan::{Limit, Name, Partition},
-    port::{Answer, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, StoreError},
     record::ConsumerId,
 };
 
@@ -84,7 +85,7 @@ impl MemoryCounters {
         self.shards.iter().for_each(|shard| lock(shard).sweep(now, &self.hasher));
     }
 
-    fn count(&self, charge: &Charge<'_>) -> Readings {
+    pub(crate) fn count(&self, charge: &Charge<'_>) -> Readings {
         let now = self.clock.now();
         let hash = self.hasher.hash_one(charge.consumer);
         let shard = self.shards.get(shard_of(hash));
@@ -107,6 +108,19 @@ impl fmt::Debug for MemoryCounters {
 impl CounterStore for MemoryCounters {
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         Answer::ready(Ok(self.count(charge)))
+    }
+
+    fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
+        let (Owner::Consumer(consumer) | Owner::Key { consumer, .. }) = owner;
+        let hash = self.hasher.hash_one(consumer);
+        if let Some(shard) = self.shards.get(shard_of(hash)) {
+            lock(shard).reset(owner, hash, &self.hasher);
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn replicas(&self) -> NonZeroU64 {
+        NonZeroU64::MIN
     }
 }
 
@@ -141,6 +155,13 @@ impl Shard {
         readings
     }
 
+    fn reset(&mut self, owner: Owner<'_>, consumer_hash: u64, hasher: &Hasher) {
+        match owner {
+            Owner::Consumer(consumer) => self.consumers.forget(consumer, consumer_hash),
+            Owner::Key { key, .. } => self.keys.forget(&key, hasher.hash_one(key)),
+        }
+    }
+
     fn sweep(&mut self, now: Timestamp, hasher: &Hasher) {
         self.consumers.sweep(now, hasher);
         self.keys.sweep(now, hasher);
@@ -173,6 +194,12 @@ impl<K: Clone + Eq + Hash> Subjects<K> {
         let is_owner = |(other, _): &(K, Subject)| other == owner;
         let entry = self.0.entry(hash, is_owner, |(other, _)| hasher.hash_one(other));
         &mut entry.or_insert_with(|| (owner.clone(), Subject::default())).into_mut().1
+    }
+
+    fn forget(&mut self, owner: &K, hash: u64) {
+        if let Ok(entry) = self.0.find_entry(hash, |(other, _)| other == owner) {
+            entry.remove();
+        }
     }
 
     /// Forgets what says nothing any more, and gives back room that was needed once.

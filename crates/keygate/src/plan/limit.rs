@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use serde::Deserialize;
 
 use super::{Name, PlanMistake};
@@ -57,6 +59,13 @@ impl Limit {
         self.on_failure
     }
 
+    /// What one of `replicas` processes may use of it while they cannot count together: the limit
+    /// divided, at least one unit at a time.
+    #[must_use]
+    pub(crate) fn share(&self, replicas: NonZeroU64) -> Self {
+        Self { rule: self.rule.share(replicas), ..self.clone() }
+    }
+
     /// Whether requests of this operation count.
     #[must_use]
     pub fn counts(&self, operation: Option<&Name>) -> bool {
@@ -78,13 +87,16 @@ pub enum Partition {
 
 /// What a limit says when its counter cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnFailure {
     /// Admit uncounted, and mark the admission: the default of rates.
     Open,
     /// Refuse with 503: the default of quotas.
     Closed,
+    /// Count in this process, against the limit divided by the number of replicas last seen, and mark
+    /// the admission.
+    LocalShare,
 }
 
 /// A count per time with a burst, not yet checked: the plan's build does that.

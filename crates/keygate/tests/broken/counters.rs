@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
+    num::NonZeroU64,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use keygate::{
     memory::MemoryCounters,
     period::Period,
     plan::{Limit, LimitBuilder, Partition, Plan, RateSpec},
-    port::{Answer, Charge, CounterStore, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, StoreError},
     record::ConsumerId,
 };
 
@@ -50,6 +51,8 @@ pub(crate) enum CounterFault {
     NeverForgets,
     RemainingIsOneTooMany,
     WindowIsOneSecondTooLong,
+    ResetsNothing,
+    ResetsTheConsumerWithAKey,
 }
 
 use CounterFault as F;
@@ -86,6 +89,8 @@ pub(crate) const COUNTER_FAULTS: &[(CounterFault, &str)] = &[
     (F::ChecksThenCounts, "concurrency_never_oversells"),
     (F::LosesEveryTenthCharge, "concurrency_never_oversells"),
     (F::NeverForgets, "state_always_expires"),
+    (F::ResetsNothing, "reset_forgets_usage"),
+    (F::ResetsTheConsumerWithAKey, "reset_forgets_usage"),
     (F::RemainingIsOneTooMany, "agrees_with_limit"),
     (F::WindowIsOneSecondTooLong, "agrees_with_limit"),
     (F::RetryIsOneMicrosecondLate, "agrees_with_limit"),
@@ -154,6 +159,20 @@ impl CounterStore for BrokenCounters {
             let readings = self.count(charge, charges).await?;
             Ok(self.distort(charge, readings))
         })
+    }
+
+    fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
+        match (self.fault, owner) {
+            (F::ResetsNothing, _) => Answer::ready(Ok(())),
+            (F::ResetsTheConsumerWithAKey, Owner::Key { consumer, .. }) => {
+                self.inner.reset(Owner::Consumer(consumer))
+            }
+            _ => self.inner.reset(owner),
+        }
+    }
+
+    fn replicas(&self) -> NonZeroU64 {
+        self.inner.replicas()
     }
 }
 

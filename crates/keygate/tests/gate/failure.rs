@@ -8,7 +8,7 @@ use keygate::{
     memory::{MemoryCounters, MemoryKeys},
     requirement::Requirement,
     usage::{Outcome, StatusClass},
-    verdict::Rejection,
+    verdict::{Reason, Rejection},
 };
 
 use crate::{
@@ -33,6 +33,11 @@ const PLANS: &str = r#"
         { name = "burst", rate = "10/s" },
         { name = "exports", quota = 10, per = "day", operations = ["export"] },
     ]
+    [plans.shared]
+    limits = [
+        { name = "daily", quota = 10, per = "day", on_failure = "local_share" },
+        { name = "burst", rate = "10/s" },
+    ]
     [plans.free]
 "#;
 
@@ -44,8 +49,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of_replicas(1)
+    }
+
+    fn of_replicas(replicas: u64) -> Self {
         let keys = Moody::new(MemoryKeys::default());
-        let counters = Moody::new(MemoryCounters::default());
+        let counters = Moody::shared_by(replicas, MemoryCounters::default());
         let desk = Desk::new(PLANS, |gate| gate.keys(keys.clone()).counters(counters.clone()));
         Self { desk, keys, counters }
     }
@@ -164,6 +173,36 @@ fn a_plan_that_is_gone_is_503_until_it_is_back() {
     assert!(bench.desk.metered()[0].key.is_some());
     bench.desk.gate.replace_plans(Plans::from_toml(PLANS).unwrap());
     assert!(bench.desk.ask(&request, &any_key()).is_ok());
+}
+
+#[test]
+fn a_local_share_is_counted_here_and_is_the_limit_divided() {
+    let bench = Bench::of_replicas(3);
+    let request = bench.request("shared");
+    bench.counters.turn(Mood::Broken);
+    for remaining in [2, 1, 0] {
+        let admission = bench.desk.ask(&request, &any_key()).unwrap();
+        assert!(admission.admitted().is_degraded());
+        let counted = admission.admitted().counted().iter();
+        let told: Vec<_> =
+            counted.map(|(limit, reading)| (limit.name().as_str(), reading.remaining)).collect();
+        assert_eq!(told, [("daily", remaining)], "only what is counted is told");
+    }
+    let rejection = bench.desk.ask(&request, &any_key()).unwrap_err();
+    assert_eq!(rejection.reason(), Reason::QuotaExhausted);
+    assert_eq!(bench.desk.gate.degraded(), 4);
+    bench.counters.turn(Mood::Well);
+    let admission = bench.desk.ask(&request, &any_key()).unwrap();
+    assert!(!admission.admitted().is_degraded());
+}
+
+#[test]
+fn a_cost_that_the_plan_allows_but_a_share_cannot_hold_is_not_told_as_too_dear() {
+    let bench = Bench::of_replicas(3);
+    let request = bench.request("shared");
+    bench.counters.turn(Mood::Broken);
+    let dear = Arc::new(Requirement::default().cost(4));
+    assert_unavailable(&bench.desk.ask(&request, &dear).unwrap_err(), "limiter_unavailable");
 }
 
 #[test]

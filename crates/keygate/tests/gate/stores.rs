@@ -2,13 +2,14 @@
 
 use std::{
     future::pending,
+    num::NonZeroU64,
     sync::{Arc, Mutex},
 };
 
 use keygate::{
     key::{KeyDigest, KeyId},
     limit::Readings,
-    port::{Answer, Charge, Commit, CounterStore, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Charge, Commit, CounterStore, KeyFilter, KeyStore, Owner, StoreError},
     record::KeyRecord,
 };
 
@@ -25,16 +26,22 @@ pub(crate) enum Mood {
 }
 
 /// A store, and how it does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Moody<S> {
     store: S,
     mood: Mutex<Mood>,
+    replicas: NonZeroU64,
 }
 
 impl<S> Moody<S> {
     pub(crate) fn new(store: S) -> Arc<Self> {
-        let mood = Mutex::default();
-        Arc::new(Self { store, mood })
+        Self::shared_by(1, store)
+    }
+
+    /// A store that so many processes share.
+    pub(crate) fn shared_by(replicas: u64, store: S) -> Arc<Self> {
+        let replicas = NonZeroU64::new(replicas).unwrap();
+        Arc::new(Self { store, mood: Mutex::default(), replicas })
     }
 
     pub(crate) fn turn(&self, mood: Mood) {
@@ -82,5 +89,13 @@ impl CounterStore for Moody<keygate::memory::MemoryCounters> {
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
         }
+    }
+
+    fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
+        self.store.reset(owner)
+    }
+
+    fn replicas(&self) -> NonZeroU64 {
+        self.replicas
     }
 }

@@ -14,7 +14,7 @@ pub use self::{
         denied_moves_nothing, over_capacity_never_fits, quota_is_exact,
     },
     model::agrees_with_limit,
-    shares::{partitions_are_strangers, plan_change_keeps_usage},
+    shares::{partitions_are_strangers, plan_change_keeps_usage, reset_forgets_usage},
     time::{period_turns_over, reset_never_lies, retry_is_honest, state_always_expires},
 };
 use super::{Job, Law};
@@ -80,5 +80,6 @@ pub const LAWS: &[Law<dyn CounterHarness>] = &[
         check: |harness| Box::pin(concurrency_never_oversells(harness)),
     },
     Law { name: "state_always_expires", check: |harness| Box::pin(state_always_expires(harness)) },
+    Law { name: "reset_forgets_usage", check: |harness| Box::pin(reset_forgets_usage(harness)) },
     Law { name: "agrees_with_limit", check: |harness| Box::pin(agrees_with_limit(harness)) },
 ];

@@ -9,8 +9,8 @@ use crate::{
     key::KeyId,
     limit::{Reading, Readings},
     period::Period,
-    plan::{Limit, LimitBuilder, Plan, PlanBuilder, RateSpec},
-    port::{Charge, CounterStore},
+    plan::{Limit, LimitBuilder, Partition, Plan, PlanBuilder, RateSpec},
+    port::{Charge, CounterStore, Owner},
     record::ConsumerId,
 };
 
@@ -67,6 +67,16 @@ impl Scene {
     pub(super) async fn remaining(&self, limits: &[Limit]) -> Vec<u64> {
         let readings = self.charge(limits, 0).await;
         readings.iter().map(|reading| reading.remaining).collect()
+    }
+
+    /// Resets what the consumer used, or what the key used.
+    pub(super) async fn reset(&self, partition: Partition) {
+        let consumer = &self.consumer;
+        let owner = match partition {
+            Partition::Consumer => Owner::Consumer(consumer),
+            Partition::Key => Owner::Key { consumer, key: self.key },
+        };
+        sound(self.store.reset(owner).await, self.law);
     }
 
     /// Charges what must fit.

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     conformance::{Coverage, require_eq},
-    plan::{Limit, RateSpec},
+    plan::{Limit, Partition, RateSpec},
 };
 
 /// What a consumer's id may hold and a store's own syntax may trip over.
@@ -69,6 +69,36 @@ pub async fn plan_change_keeps_usage(harness: &dyn CounterHarness) -> Coverage {
     scene.spend(&quota(20), 14).await;
     scene.spend(&rate(20), 14).await;
     another_plan_counts_on(law, harness).await;
+    Coverage::Whole
+}
+
+/// After a reset an owner has everything again, and nobody else has more.
+pub async fn reset_forgets_usage(harness: &dyn CounterHarness) -> Coverage {
+    let law = "reset_forgets_usage";
+    let period = calm_period(harness).await;
+    let limits = limits(
+        law,
+        [
+            Limit::quota("shared", 9, period.clone()),
+            Limit::rate("pace", still_rate(9)),
+            Limit::quota("own", 5, period).per_key(),
+        ],
+    );
+    let first = Scene::new(law, harness);
+    let (second, stranger) = (first.other_key(), first.consumer_with("2"));
+    for scene in [&first, &second, &stranger] {
+        scene.spend(&limits, 4).await;
+    }
+    first.reset(Partition::Key).await;
+    require_eq(&first.remaining(&limits).await, &vec![1, 1, 5], law, "after a reset of the key");
+    require_eq(&second.remaining(&limits).await, &vec![1, 1, 1], law, "the other key");
+    first.reset(Partition::Consumer).await;
+    require_eq(&first.remaining(&limits).await, &vec![9, 9, 5], law, "after both resets");
+    require_eq(&second.remaining(&limits).await, &vec![9, 9, 1], law, "the other key, at last");
+    require_eq(&stranger.remaining(&limits).await, &vec![5, 5, 1], law, "another consumer");
+    first.spend(&limits, 5).await;
+    require_eq(&first.remaining(&limits).await, &vec![4, 4, 0], law, "what was used since");
+    Scene::new(law, harness).reset(Partition::Consumer).await;
     Coverage::Whole
 }
 
