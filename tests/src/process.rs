@@ -1,7 +1,10 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
 };
 
@@ -85,7 +88,8 @@ impl Drop for Process {
 /// One output of a program. A thread reads it all the time, so that the program never waits for us.
 #[derive(Debug)]
 struct Capture {
-    lines: Receiver<Vec<u8>>,
+    /// Locked by nobody: it only lets a process be shared.
+    lines: Mutex<Receiver<Vec<u8>>>,
     read: String,
 }
 
@@ -100,13 +104,13 @@ impl Capture {
                 let _ = sender.send(std::mem::take(&mut line));
             }
         });
-        Self { lines, read: String::new() }
+        Self { lines: Mutex::new(lines), read: String::new() }
     }
 
     /// The next line; none at the end of the output.
     #[track_caller]
     fn line(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.get_mut().unwrap().recv_timeout(PATIENCE) {
             Ok(line) => {
                 let line = String::from_utf8(line).expect("the program writes UTF-8");
                 self.read.push_str(&line);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![expect(dead_code, reason = "the stores that stand on it follow")]
 
+mod counters;
 mod fault;
 mod layout;
 mod link;

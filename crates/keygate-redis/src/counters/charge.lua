@@ -1,0 +1,167 @@
+-- Decides and counts one charge over the counters of one or two owners, all or nothing.
+--
+-- KEYS[n] is an owner and ARGV[n] what is charged there; `format.rs` tells how requests, values and
+-- replies are laid out. The arithmetic is that of the `limit` room of the core, in doubles, which
+-- hold integers exactly below 2^53.
+--
+-- Each table, string and call below is paid for with every decision. The common case makes no
+-- detour: the value lists the limits of the charge first, in its order, and need not be kept longer.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local read, write, cut = struct.unpack, struct.pack, string.sub
+
+-- The value with the limits in `names` first, in this order, and then those of others that still say
+-- something.
+local function align(value, names, now)
+  local name_bytes = struct.unpack('>H', value, 29)
+  local slot, counters = 31 + name_bytes, {}
+  for name in string.gmatch(string.sub(value, 31, 30 + name_bytes), '%Z+%z') do
+    counters[name] = string.sub(value, slot, slot + 26)
+    slot = slot + 27
+  end
+  local first, other_names, others = {}, {}, {}
+  for name in string.gmatch(names, '%Z+%z') do
+    first[#first + 1] = counters[name] or string.rep('\0', 27)
+    counters[name] = nil
+  end
+  for name, counter in pairs(counters) do
+    if struct.unpack('>I6', counter, 22) * 1000 > now then
+      other_names[#other_names + 1], others[#others + 1] = name, counter
+    end
+  end
+  local all = names .. table.concat(other_names)
+  return string.sub(value, 1, 28) .. struct.pack('>H', #all) .. all .. table.concat(first) .. table.concat(others)
+end
+
+-- What is to be done about one owner, and its value after that: 'fits' (and until when to keep it, if
+-- longer than now), 'refused', 'behind' (the caller has seen more than is held here), 'window' (which
+-- limit wants the calendar window of which instant) or 'foreign'. A charge of nothing only 'reads'.
+local function weigh(request, value, pays)
+  local cost, epoch, last, count, name_bytes = read('>I7I7I7BH', request)
+  local names = cut(request, 25, 24 + name_bytes)
+  local rule = 25 + name_bytes
+  local recall = rule + 28 * count
+  if recall > #request then recall = nil end
+
+  local version, stored, expires, reset, latest, all_bytes = 1, 0, 0, 0, 0, name_bytes
+  if value then
+    version, stored, expires, reset, latest, all_bytes = read('>BI7I6I7I7H', value)
+    if version ~= 1 then return 'foreign' end
+    if cut(value, 31, 30 + name_bytes) ~= names then
+      value = align(value, names, now)
+      all_bytes = read('>H', value, 29)
+    end
+  else
+    value = write('>BI7I6I7I7H', 1, math.max(now, epoch + 1), 0, 0, 0, name_bytes)
+      .. names .. string.rep('\0', 27 * count)
+  end
+  if epoch ~= stored or latest < last then
+    if epoch > 0 and not recall then return 'behind' end
+    if epoch < reset then
+      recall = nil
+    elseif epoch == stored then
+      value = cut(value, 1, 1) .. write('>I7', math.max(now, stored + 1)) .. cut(value, 9)
+    end
+  end
+
+  if latest < last and recall then latest = last end
+  if latest < now then latest = now end
+  if not pays then cost = 0 end
+  local slot, keep_all = 31 + all_bytes, 0
+  local parts = {'', write('>I7', latest), cut(value, 29, 30 + all_bytes), '', '', '', '', ''}
+  for i = 1, count do
+    local pace, unit, capacity, turn = read('>I7I7I7I7', request, rule)
+    local at, level, held = read('>I7I7I7', value, slot)
+    local seen_at, seen_level, keep = 0, 0, 0
+    if recall then
+      seen_at, seen_level = read('>I7I7', request, recall)
+      recall = recall + 14
+    end
+    rule, slot = rule + 28, slot + 27
+
+    if pace > 0 then
+      -- A rate: what was used has been flowing back.
+      if level > 0 then
+        if held ~= unit then
+          local part = level % held
+          level = (level - part) / held * unit + math.min(part, unit)
+        end
+        if level > capacity then level = capacity end
+        if now > at then
+          local span = now - at
+          if span > level / pace then level = 0 else level = level - span * pace end
+        end
+      end
+      if seen_level > 0 then
+        local span = math.max(now - seen_at, 0)
+        seen_level = math.min(seen_level, capacity)
+        if span <= seen_level / pace then level = math.max(level, seen_level - span * pace) end
+        at = math.max(at, seen_at)
+      end
+      if at < now then at = now end
+      level = level + cost * unit
+      keep = (at + level / pace) / 1000 + 1
+    else
+      -- A quota: its window begins at `unit` and ends at `turn`.
+      if at < unit then level = 0 end
+      if seen_at >= unit and seen_level > level then level = seen_level end
+      if at < seen_at then at = seen_at end
+      if at < now then at = now end
+      if at < unit or at >= turn then return 'window', i, at end
+      level = level + cost
+      keep = turn / 1000 + 300000
+    end
+    if level > capacity and cost > 0 then return 'refused' end
+    if keep > keep_all then keep_all = keep end
+    parts[i + 3] = write('>I7I7I7I6', at, level, unit, keep)
+  end
+  parts[count + 4] = cut(value, slot)
+
+  if keep_all <= expires then
+    parts[1] = cut(value, 1, 21)
+    return cost > 0 and 'fits' or 'reads', table.concat(parts)
+  end
+  -- Up to a minute longer than needed, so that not every charge has to move the expiry.
+  local expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
+  parts[1] = cut(value, 1, 8) .. write('>I6', expiry) .. cut(value, 15, 21)
+  return cost > 0 and 'fits' or 'reads', align(table.concat(parts), names, now), expiry
+end
+
+local held = redis.call('GET', KEYS[1])
+local does, value, expiry = weigh(ARGV[1], held, true)
+if does == 'fits' and not expiry and not KEYS[2] then
+  redis.call('SET', KEYS[1], value, 'KEEPTTL')
+  return write('>BI7', 1, now) .. value
+end
+
+local function put(key, value, expiry)
+  if expiry then
+    redis.call('SET', key, value, 'PXAT', string.format('%.0f', expiry))
+  else
+    redis.call('SET', key, value, 'KEEPTTL')
+  end
+end
+
+local other_held, other_does, other_value, other_expiry = nil, does, '', nil
+if KEYS[2] then
+  other_held = redis.call('GET', KEYS[2])
+  other_does, other_value, other_expiry = weigh(ARGV[2], other_held, true)
+end
+if does == 'foreign' or other_does == 'foreign' then
+  local key = does == 'foreign' and KEYS[1] or KEYS[2]
+  return redis.error_reply('KEYGATE ' .. key .. ' holds what keygate did not write')
+end
+if does == 'behind' or other_does == 'behind' then return write('>BI7', 2, now) end
+if does == 'window' then return write('>BI7BBI7', 3, now, 1, value, expiry) end
+if other_does == 'window' then return write('>BI7BBI7', 3, now, 2, other_value, other_expiry) end
+if does == 'fits' and other_does == 'fits' then
+  put(KEYS[1], value, expiry)
+  if KEYS[2] then put(KEYS[2], other_value, other_expiry) end
+  return write('>BI7', 1, now) .. value .. other_value
+end
+if does ~= 'reads' or other_does ~= 'reads' then
+  does, value = weigh(ARGV[1], held, false)
+  if KEYS[2] then other_does, other_value = weigh(ARGV[2], other_held, false) end
+end
+return write('>BI7', 0, now) .. value .. other_value
