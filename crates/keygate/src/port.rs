@@ -83,15 +83,17 @@ impl<T> fmt::Debug for Answer<'_, T> {
 }
 
 /// A backend failed. This is never a verdict by itself: the gate makes one of it, by policy.
-#[derive(Debug)]
+///
+/// Cheap to clone, for one fault may be the answer to many who waited.
+#[derive(Clone, Debug)]
 pub struct StoreError {
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
     /// Wraps what went wrong. The text must hold no key.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: source.into() }
+        Self { source: Arc::from(source.into()) }
     }
 }
 
