@@ -19,9 +19,11 @@
 //! | [`usage`] | metered events and their rollups |
 //! | [`port`] | what a backend must do, law by law |
 //! | [`memory`] | the reference backend |
+//! | [`cached`] | a key store before a key store |
 //! | [`clock`] | what time it is |
 //! | `conformance` | the laws of the ports as functions, behind the feature of that name |
 
+pub mod cached;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
