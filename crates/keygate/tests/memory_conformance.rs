@@ -1,4 +1,4 @@
-//! The memory backend keeps every law of its ports.
+//! The memory backend keeps every law of its ports, and so does a cache before it.
 
 #![cfg(test)]
 
@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::{Counters, Keys, Together, Usage, manual_clock, memory_counters, ready};
 use keygate::{
+    cached::{CachedKeys, Settings},
     clock::{Clock, ManualClock, Timestamp},
     conformance::{self, CounterHarness, Coverage, Job, Report, counters, keys, usage},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
@@ -33,6 +34,22 @@ fn memory_keys_keep_every_law() {
         print(&report);
         assert!(report.is_whole(), "{report}");
         assert_eq!(names(&report), documented("KeyStore"));
+    }
+}
+
+#[test]
+fn keys_in_a_cache_before_memory_keep_every_law() {
+    let settings = Settings::default();
+    for settings in [settings, settings.records(4).unknown(4), settings.max_age(Duration::ZERO)] {
+        for together in [Together::Threads, Together::RoundRobin] {
+            let memory = Arc::new(MemoryKeys::default());
+            let cached = CachedKeys::new(memory, manual_clock(), settings);
+            let report =
+                pollster::block_on(conformance::key_store(&Keys(Arc::new(cached), together)));
+            print(&report);
+            assert!(report.is_whole(), "{report}");
+            assert_eq!(names(&report), documented("KeyStore"));
+        }
     }
 }
 
