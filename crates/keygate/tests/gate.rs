@@ -13,6 +13,8 @@ mod metering;
 #[path = "gate/nested.rs"]
 mod nested;
 #[cfg(test)]
+mod rigged;
+#[cfg(test)]
 #[path = "gate/scopes.rs"]
 mod scopes;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod door;
+mod rigged;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -11,11 +12,11 @@ use door::Door;
 use keygate::{
     key::KeyId,
     keyring::{KeyringError, NewKey},
-    memory::MemoryKeys,
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::KeyFilter,
     record::{KeyRecord, KeyStatus},
     verdict::Reason,
 };
+use rigged::{RiggedKeys, Way};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -290,13 +291,13 @@ fn of_racing_rotations_exactly_one_wins() {
 /// The same race in its one decisive order: the rival rotates between our read and our write.
 #[test]
 fn a_rotation_that_was_overtaken_names_the_winner() {
-    let overtaken = Arc::new(Overtaken::default());
+    let overtaken = Arc::new(RiggedKeys::default());
     let door = Door::with(Arc::clone(&overtaken) as _);
     let old = wait(door.keyring.issue(NewKey::new("acme", "free"))).unwrap().record.id;
     let rival = door.keyring.clone();
-    *overtaken.before_commit.lock().unwrap() = Some(Box::new(move || {
+    overtaken.before_commit(move || {
         let _ = wait(rival.rotate(old, HOUR)).unwrap();
-    }));
+    });
     let lost = wait(door.keyring.rotate(old, HOUR)).unwrap_err();
     let kept = wait(door.keyring.find(old)).unwrap().unwrap();
     assert!(
@@ -307,13 +308,13 @@ fn a_rotation_that_was_overtaken_names_the_winner() {
 
 #[test]
 fn a_change_that_was_overtaken_is_made_on_top() {
-    let overtaken = Arc::new(Overtaken::default());
+    let overtaken = Arc::new(RiggedKeys::default());
     let door = Door::with(Arc::clone(&overtaken) as _);
     let id = wait(door.keyring.issue(NewKey::new("acme", "free"))).unwrap().record.id;
     let rival = door.keyring.clone();
-    *overtaken.before_commit.lock().unwrap() = Some(Box::new(move || {
+    overtaken.before_commit(move || {
         wait(rival.move_to_plan(id, "pro")).unwrap();
-    }));
+    });
     let record = wait(door.keyring.disable(id)).unwrap();
     assert_eq!((record.plan.as_str(), record.status), ("pro", KeyStatus::Disabled));
     assert_eq!(record.revision, 2);
@@ -321,14 +322,14 @@ fn a_change_that_was_overtaken_is_made_on_top() {
 
 #[test]
 fn a_revocation_that_comes_first_is_not_undone() {
-    let overtaken = Arc::new(Overtaken::default());
+    let overtaken = Arc::new(RiggedKeys::default());
     let door = Door::with(Arc::clone(&overtaken) as _);
     let id = wait(door.keyring.issue(NewKey::new("acme", "free"))).unwrap().record.id;
     wait(door.keyring.disable(id)).unwrap();
     let rival = door.keyring.clone();
-    *overtaken.before_commit.lock().unwrap() = Some(Box::new(move || {
+    overtaken.before_commit(move || {
         wait(rival.revoke(id)).unwrap();
-    }));
+    });
     let late = wait(door.keyring.enable(id)).unwrap_err();
     assert!(matches!(late, KeyringError::Revoked { .. }), "{late}");
     assert_eq!(wait(door.keyring.find(id)).unwrap().unwrap().status, KeyStatus::Revoked);
@@ -381,58 +382,9 @@ fn a_key_is_refused_before_its_time() {
 
 #[test]
 fn a_store_that_fails_is_a_fault_of_the_keyring() {
-    let store = Arc::new(Overtaken::default());
-    store.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    let store = Arc::new(RiggedKeys::default());
+    store.writing(Way::Fails);
     let door = Door::with(store);
     let error = wait(door.keyring.issue(NewKey::new("acme", "free"))).unwrap_err();
     assert!(matches!(error, KeyringError::Store(_)), "{error}");
-}
-
-type Once = Box<dyn FnOnce() + Send>;
-
-/// Keys in memory that let a rival go first, once.
-#[derive(Default)]
-struct Overtaken {
-    inner: MemoryKeys,
-    before_commit: std::sync::Mutex<Option<Once>>,
-    fails: std::sync::atomic::AtomicBool,
-}
-
-impl std::fmt::Debug for Overtaken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Overtaken")
-    }
-}
-
-impl KeyStore for Overtaken {
-    fn find<'a>(
-        &'a self,
-        digest: &'a keygate::key::KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        self.inner.find(digest)
-    }
-
-    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        self.inner.load(id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a KeyFilter,
-    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.inner.list(filter)
-    }
-
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
-        Answer::later(async move {
-            if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
-                return Err(StoreError::new("out of order"));
-            }
-            let rival = self.before_commit.lock().unwrap().take();
-            if let Some(rival) = rival {
-                rival();
-            }
-            self.inner.commit(records).await
-        })
-    }
 }

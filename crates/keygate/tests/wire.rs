@@ -11,4 +11,6 @@ mod fields;
 #[path = "wire/places.rs"]
 mod places;
 #[cfg(test)]
+mod rigged;
+#[cfg(test)]
 mod support;

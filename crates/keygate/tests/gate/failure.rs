@@ -5,14 +5,14 @@ use std::sync::Arc;
 use keygate::{
     Plans,
     keyring::NewKey,
-    memory::{MemoryCounters, MemoryKeys},
     requirement::Requirement,
     usage::{Outcome, StatusClass},
     verdict::{Reason, Rejection},
 };
 
 use crate::{
-    stores::{Mood, Moody},
+    rigged::{RiggedKeys, Way},
+    stores::{Mood, MoodyCounters},
     support::{Desk, Request, any_key, field},
 };
 
@@ -43,8 +43,8 @@ const PLANS: &str = r#"
 
 struct Bench {
     desk: Desk,
-    keys: Arc<Moody<MemoryKeys>>,
-    counters: Arc<Moody<MemoryCounters>>,
+    keys: Arc<RiggedKeys>,
+    counters: Arc<MoodyCounters>,
 }
 
 impl Bench {
@@ -53,8 +53,8 @@ impl Bench {
     }
 
     fn of_replicas(replicas: u64) -> Self {
-        let keys = Moody::new(MemoryKeys::default());
-        let counters = Moody::shared_by(replicas, MemoryCounters::default());
+        let keys = Arc::new(RiggedKeys::default());
+        let counters = Arc::new(MoodyCounters::shared_by(replicas));
         let desk = Desk::new(PLANS, |gate| gate.keys(keys.clone()).counters(counters.clone()));
         Self { desk, keys, counters }
     }
@@ -151,7 +151,7 @@ fn a_cost_that_never_fits_is_no_fault_even_when_the_counters_fail() {
 fn a_failing_key_store_is_503_and_never_401() {
     let bench = Bench::new();
     let request = bench.request("open");
-    bench.keys.turn(Mood::Broken);
+    bench.keys.finding(Way::Fails);
     let rejection = bench.desk.ask(&request, &any_key()).unwrap_err();
     assert_unavailable(&rejection, "keys_unavailable");
     assert!(rejection.caller().is_none());

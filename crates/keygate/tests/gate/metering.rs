@@ -9,14 +9,14 @@ use std::{
 use keygate::{
     key::KeyFormat,
     keyring::NewKey,
-    memory::{MemoryCounters, MemoryKeys},
     requirement::Requirement,
     usage::{Outcome, StatusClass},
     verdict::Reason,
 };
 
 use crate::{
-    stores::{Mood, Moody},
+    rigged::{RiggedKeys, Way},
+    stores::{Mood, MoodyCounters},
     support::{Desk, Event, Request, any_key},
 };
 
@@ -27,14 +27,14 @@ const PLANS: &str = r#"
 
 struct Bench {
     desk: Desk,
-    keys: Arc<Moody<MemoryKeys>>,
-    counters: Arc<Moody<MemoryCounters>>,
+    keys: Arc<RiggedKeys>,
+    counters: Arc<MoodyCounters>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let keys = Moody::new(MemoryKeys::default());
-        let counters = Moody::new(MemoryCounters::default());
+        let keys = Arc::new(RiggedKeys::default());
+        let counters = Arc::new(MoodyCounters::shared_by(1));
         let desk = Desk::new(PLANS, |gate| gate.keys(keys.clone()).counters(counters.clone()));
         Self { desk, keys, counters }
     }
@@ -137,9 +137,9 @@ fn a_request_that_is_dropped_while_a_store_is_silent_is_aborted() {
     let bench = Bench::new();
     let key = bench.desk.issue(NewKey::new("acme", "free"));
     let request = Request::bearer(key.key.expose());
-    let cases = [(Mood::Silent, Mood::Well), (Mood::Well, Mood::Silent)];
+    let cases = [(Way::Hangs, Mood::Well), (Way::Well, Mood::Silent)];
     for (keys, counters) in cases {
-        bench.keys.turn(keys);
+        bench.keys.finding(keys);
         bench.counters.turn(counters);
         let presented = bench.desk.gate.present(&request, &search(1)).unwrap();
         let mut future = Box::pin(bench.desk.gate.admit(presented));
@@ -149,7 +149,7 @@ fn a_request_that_is_dropped_while_a_store_is_silent_is_aborted() {
         drop(future);
         let event = bench.metered_once();
         assert_eq!(event.outcome, Outcome::Aborted);
-        assert_eq!(event.key.is_some(), keys == Mood::Well);
+        assert_eq!(event.key.is_some(), keys == Way::Well);
         assert_eq!(event.operation.as_deref(), Some("search"));
     }
 }

@@ -1,16 +1,11 @@
-//! Stores that fail when told to.
+//! Counters that fail when told to.
 
-use std::{
-    future::pending,
-    num::NonZeroU64,
-    sync::{Arc, Mutex},
-};
+use std::{future::pending, num::NonZeroU64, sync::Mutex};
 
 use keygate::{
-    key::{KeyDigest, KeyId},
     limit::Readings,
-    port::{Answer, Charge, Commit, CounterStore, KeyFilter, KeyStore, Owner, StoreError},
-    record::KeyRecord,
+    memory::MemoryCounters,
+    port::{Answer, Charge, CounterStore, Owner, StoreError},
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,27 +16,23 @@ pub(crate) enum Mood {
     Broken,
     /// No call ever ends.
     Silent,
-    /// Counters answer without a reading.
+    /// They answer without a reading.
     Mute,
 }
 
-/// A store, and how it does.
+/// Counters in memory, and how they do.
 #[derive(Debug)]
-pub(crate) struct Moody<S> {
-    store: S,
+pub(crate) struct MoodyCounters {
+    counters: MemoryCounters,
     mood: Mutex<Mood>,
     replicas: NonZeroU64,
 }
 
-impl<S> Moody<S> {
-    pub(crate) fn new(store: S) -> Arc<Self> {
-        Self::shared_by(1, store)
-    }
-
-    /// A store that so many processes share.
-    pub(crate) fn shared_by(replicas: u64, store: S) -> Arc<Self> {
+impl MoodyCounters {
+    /// Counters that so many processes share.
+    pub(crate) fn shared_by(replicas: u64) -> Self {
         let replicas = NonZeroU64::new(replicas).unwrap();
-        Arc::new(Self { store, mood: Mutex::default(), replicas })
+        Self { counters: MemoryCounters::default(), mood: Mutex::default(), replicas }
     }
 
     pub(crate) fn turn(&self, mood: Mood) {
@@ -53,38 +44,10 @@ impl<S> Moody<S> {
     }
 }
 
-impl KeyStore for Moody<keygate::memory::MemoryKeys> {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        match self.mood() {
-            Mood::Well => self.store.find(digest),
-            Mood::Silent => Answer::later(pending()),
-            Mood::Broken | Mood::Mute => Answer::later(async { Err(StoreError::new("broken")) }),
-        }
-    }
-
-    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        self.store.load(id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a KeyFilter,
-    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.store.list(filter)
-    }
-
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
-        self.store.commit(records)
-    }
-}
-
-impl CounterStore for Moody<keygate::memory::MemoryCounters> {
+impl CounterStore for MoodyCounters {
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         match self.mood() {
-            Mood::Well => self.store.charge(charge),
+            Mood::Well => self.counters.charge(charge),
             Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
@@ -92,7 +55,7 @@ impl CounterStore for Moody<keygate::memory::MemoryCounters> {
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        self.store.reset(owner)
+        self.counters.reset(owner)
     }
 
     fn replicas(&self) -> NonZeroU64 {

@@ -1,72 +1,34 @@
 //! Every way a credential can be bad.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use keygate::{
     clock::Timestamp,
-    key::{KeyDigest, KeyFormat, KeyId},
+    key::KeyFormat,
     keyring::{Issued, NewKey},
-    memory::MemoryKeys,
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
-    record::KeyRecord,
     usage::Outcome,
     verdict::Rejection,
 };
 use proptest::prelude::*;
 
-use crate::support::{Desk, Request, any_key, challenge, field, noon};
+use crate::{
+    rigged::RiggedKeys,
+    support::{Desk, Request, any_key, challenge, field, noon},
+};
 
 const PLANS: &str = r#"
     [plans.free]
     limits = [{ name = "burst", rate = "10/s" }]
 "#;
 
-/// A store that counts how often a digest is looked up.
-#[derive(Debug, Default)]
-struct CountingKeys {
-    keys: MemoryKeys,
-    finds: AtomicUsize,
-}
-
-impl KeyStore for CountingKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        self.finds.fetch_add(1, Ordering::Relaxed);
-        self.keys.find(digest)
-    }
-
-    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        self.keys.load(id)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a KeyFilter,
-    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
-        self.keys.list(filter)
-    }
-
-    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
-        self.keys.commit(records)
-    }
-}
-
 struct Bench {
     desk: Desk,
-    keys: Arc<CountingKeys>,
+    keys: Arc<RiggedKeys>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let keys = Arc::new(CountingKeys::default());
+        let keys = Arc::new(RiggedKeys::default());
         let desk = Desk::new(PLANS, |gate| gate.keys(keys.clone()));
         Self { desk, keys }
     }
@@ -92,7 +54,7 @@ impl Bench {
     #[track_caller]
     fn refuses_offline(&self, request: &Request, status: u16, code: &str, error: Option<&str>) {
         self.refuses(request, status, code, error);
-        assert_eq!(self.keys.finds.load(Ordering::Relaxed), 0, "{code}");
+        assert_eq!(self.keys.finds(), 0, "{code}");
     }
 
     /// The same text as a bearer token and as a header of its own.
@@ -208,7 +170,7 @@ fn a_key_in_the_query_is_missing_with_a_helpful_detail_while_queries_are_off() {
     }
     let other = bench.desk.ask(&Request::get("/?q=api_key"), &any_key());
     assert!(!other.unwrap_err().reply().body.contains("in the query"));
-    assert_eq!(bench.keys.finds.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.keys.finds(), 0);
 }
 
 #[test]
@@ -395,7 +357,7 @@ proptest! {
         let rejection = bench.desk.ask(&request, &any_key()).unwrap_err();
         let reply = rejection.reply();
         prop_assert!(reply.status == 400 || reply.status == 401);
-        prop_assert_eq!(bench.keys.finds.load(Ordering::Relaxed), 0);
+        prop_assert_eq!(bench.keys.finds(), 0);
         for (name, text) in &reply.headers {
             prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{name}");
         }
