@@ -23,7 +23,12 @@
 //!
 //! Both instants are this process's own, so the clocks of two machines are never compared. `loaded`
 //! is when the call began, because it is not known when in between the store read. If the clock is set
-//! back by more than a second, nothing that is held says how old it is, and all of it is forgotten.
+//! back by more than a second, nothing that is held says how old it is, and all of it is forgotten:
+//! when the next call begins, or the watcher next confirms. A step that ends after the last of both
+//! cannot be seen, and adds its length to the age of what is held.
+//!
+//! A write that the store does only after its commit failed, or was dropped, is a change by somebody
+//! else: it shows when the watcher reads it, and within `max_age` without one.
 //!
 //! # One call for all who wait
 //!
@@ -90,6 +95,9 @@ impl CachedKeys {
 
     /// Says that everything that had changed in the store before `at` has been forgotten here: what is
     /// held is as good as loaded then.
+    ///
+    /// Whatever [`find`](KeyStore::find) reads must be as recent as the log of changes. A replica that
+    /// lags behind the log would bring back what was just forgotten, and be confirmed.
     ///
     /// `at` is by the clock of this cache, read before the changes were. An instant that this clock
     /// has not reached confirms nothing. The last word counts, so that a clock that was set back does
