@@ -80,7 +80,6 @@ impl RedisServer {
     }
 
     /// What `redis-cli` prints for these arguments.
-    #[must_use]
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");

@@ -46,8 +46,10 @@ local function weigh(request, value, pays)
 
   local version, stored, expires, reset, latest, all_bytes = 1, 0, 0, 0, 0, name_bytes
   if value then
+    if #value < 30 then return 'foreign' end
     version, stored, expires, reset, latest, all_bytes = read('>BI7I6I7I7H', value)
-    if version ~= 1 then return 'foreign' end
+    local room = #value - 30 - all_bytes
+    if version ~= 1 or room < 0 or room % 27 ~= 0 then return 'foreign' end
     if cut(value, 31, 30 + name_bytes) ~= names then
       value = align(value, names, now)
       all_bytes = read('>H', value, 29)
@@ -66,9 +68,9 @@ local function weigh(request, value, pays)
   end
 
   if latest < last and recall then latest = last end
-  if latest < now then latest = now end
   if not pays then cost = 0 end
-  local slot, keep_all = 31 + all_bytes, 0
+  if cost > 0 and latest < now then latest = now end
+  local slot, keep_all, refused = 31 + all_bytes, 0, false
   local parts = {'', write('>I7', latest), cut(value, 29, 30 + all_bytes), '', '', '', '', ''}
   for i = 1, count do
     local pace, unit, capacity, turn = read('>I7I7I7I7', request, rule)
@@ -112,10 +114,11 @@ local function weigh(request, value, pays)
       level = level + cost
       keep = turn / 1000 + 300000
     end
-    if level > capacity and cost > 0 then return 'refused' end
+    if level > capacity and cost > 0 then refused = true end
     if keep > keep_all then keep_all = keep end
     parts[i + 3] = write('>I7I7I7I6', at, level, unit, keep)
   end
+  if refused then return 'refused' end
   parts[count + 4] = cut(value, slot)
 
   if keep_all <= expires then

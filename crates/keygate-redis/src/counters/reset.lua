@@ -5,11 +5,10 @@ local time = redis.call('TIME')
 local epoch = time[1] * 1000000 + time[2]
 local value = redis.call('GET', KEYS[1])
 if value then
-  local version, stored = struct.unpack('>BI7', value)
-  if version ~= 1 then
+  if #value < 30 or string.byte(value) ~= 1 then
     return redis.error_reply('KEYGATE ' .. KEYS[1] .. ' holds what keygate did not write')
   end
-  epoch = math.max(epoch, stored + 1)
+  epoch = math.max(epoch, struct.unpack('>I7', value, 2) + 1)
 end
 local expiry = math.floor(epoch / 1000) + 32 * 86400000
 redis.call('SET', KEYS[1], struct.pack('>BI7I6I7I7H', 1, epoch, expiry, epoch, 0, 0),

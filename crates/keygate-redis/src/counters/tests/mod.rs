@@ -1,1 +1,5 @@
 mod conformance;
+mod differential;
+mod foreign;
+mod healing;
+mod support;

@@ -1,0 +1,90 @@
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::{Config, Runtime};
+use keygate::{
+    clock::Timestamp,
+    key::KeyId,
+    limit::Readings,
+    plan::{Limit, LimitBuilder, Plan, PlanBuilder},
+    port::{Charge, CounterStore, StoreError},
+    record::ConsumerId,
+};
+use keygate_tests::RedisServer;
+
+use crate::{counters::RedisCounters, layout::Layout, link::Link, script::Script};
+
+/// Long enough for a machine that does much else.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+const TIME: &str = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]";
+const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";
+
+/// A replica of its own connection and memory.
+pub(super) fn replica(server: &RedisServer) -> RedisCounters {
+    let pool = Config::from_url(server.url()).create_pool(Some(Runtime::Tokio1)).unwrap();
+    RedisCounters::new(Arc::new(Link::new(pool)), Layout::new("keygate"), DEADLINE)
+}
+
+/// Whether a counter of another plan still says something.
+const KEPT: &str = "if struct.unpack('>I6', counter, 22) * 1000 > now then";
+
+/// A replica whose script takes the time from the key `now`, and is the same otherwise.
+pub(super) fn stepped_replica(server: &RedisServer) -> RedisCounters {
+    with_script(server, &[(TIME, STEPPED)])
+}
+
+/// A stepped replica that forgets nothing, as the arithmetic by itself does not.
+pub(super) fn unforgetting_replica(server: &RedisServer) -> RedisCounters {
+    with_script(server, &[(TIME, STEPPED), (KEPT, "if true then")])
+}
+
+fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters {
+    let mut text = include_str!("../charge.lua").to_owned();
+    for (from, to) in changes {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    RedisCounters { charge: Script::new(text.leak()), ..replica(server) }
+}
+
+/// Sets the clock of [`stepped_replica`].
+pub(super) async fn set_clock(replica: &RedisCounters, now: Timestamp) {
+    let mut set = redis::cmd("SET");
+    set.arg("now").arg(now.micros());
+    replica.link.query::<()>(&set, DEADLINE).await.unwrap();
+    // Of the window that was right a moment ago.
+    replica.clock.learn(now);
+}
+
+pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[Limit]> {
+    let plan = builders.into_iter().fold(Plan::builder("test"), PlanBuilder::limit);
+    Arc::clone(plan.build().unwrap().limits())
+}
+
+/// A consumer with one key.
+#[derive(Clone, Debug)]
+pub(super) struct Customer {
+    pub(super) consumer: ConsumerId,
+    pub(super) key: KeyId,
+}
+
+impl Customer {
+    pub(super) fn new(consumer: &str) -> Self {
+        Self { consumer: consumer.parse().unwrap(), key: KeyId::random().unwrap() }
+    }
+
+    pub(super) async fn charge(
+        &self,
+        replica: &RedisCounters,
+        limits: &[Limit],
+        cost: u64,
+    ) -> Result<Readings, StoreError> {
+        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost };
+        replica.charge(&charge).await
+    }
+
+    pub(super) async fn remaining(&self, replica: &RedisCounters, limits: &[Limit]) -> Vec<u64> {
+        let readings = self.charge(replica, limits, 0).await.unwrap();
+        readings.iter().map(|reading| reading.remaining).collect()
+    }
+}
