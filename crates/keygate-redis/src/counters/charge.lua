@@ -44,18 +44,18 @@ local function weigh(request, value, pays)
   local recall = rule + 28 * count
   if recall > #request then recall = nil end
 
-  local version, stored, expires, reset, latest, all_bytes = 1, 0, 0, 0, 0, name_bytes
+  local version, latest, stored, expires, reset, all_bytes = 1, 0, 0, 0, 0, name_bytes
   if value then
     if #value < 30 then return 'foreign' end
-    version, stored, expires, reset, latest, all_bytes = read('>BI7I6I7I7H', value)
+    version, latest, stored, expires, reset, all_bytes = read('>BI7I7I6I7H', value)
     local room = #value - 30 - all_bytes
     if version ~= 1 or room < 0 or room % 27 ~= 0 then return 'foreign' end
-    if cut(value, 31, 30 + name_bytes) ~= names then
+    if string.find(value, names, 31, true) ~= 31 then
       value = align(value, names, now)
       all_bytes = read('>H', value, 29)
     end
   else
-    value = write('>BI7I6I7I7H', 1, math.max(now, epoch + 1), 0, 0, 0, name_bytes)
+    value = write('>BI7I7I6I7H', 1, 0, math.max(now, epoch + 1), 0, 0, name_bytes)
       .. names .. string.rep('\0', 27 * count)
   end
   if epoch ~= stored or latest < last then
@@ -63,7 +63,7 @@ local function weigh(request, value, pays)
     if epoch < reset then
       recall = nil
     elseif epoch == stored then
-      value = cut(value, 1, 1) .. write('>I7', math.max(now, stored + 1)) .. cut(value, 9)
+      value = cut(value, 1, 8) .. write('>I7', math.max(now, stored + 1)) .. cut(value, 16)
     end
   end
 
@@ -71,7 +71,7 @@ local function weigh(request, value, pays)
   if not pays then cost = 0 end
   if cost > 0 and latest < now then latest = now end
   local slot, keep_all, refused = 31 + all_bytes, 0, false
-  local parts = {'', write('>I7', latest), cut(value, 29, 30 + all_bytes), '', '', '', '', ''}
+  local parts = {write('>BI7', 1, latest), '', '', '', '', '', ''}
   for i = 1, count do
     local pace, unit, capacity, turn = read('>I7I7I7I7', request, rule)
     local at, level, held = read('>I7I7I7', value, slot)
@@ -116,26 +116,26 @@ local function weigh(request, value, pays)
     end
     if level > capacity and cost > 0 then refused = true end
     if keep > keep_all then keep_all = keep end
-    parts[i + 3] = write('>I7I7I7I6', at, level, unit, keep)
+    parts[i + 2] = write('>I7I7I7I6', at, level, unit, keep)
   end
   if refused then return 'refused' end
-  parts[count + 4] = cut(value, slot)
+  parts[count + 3] = cut(value, slot)
 
   if keep_all <= expires then
-    parts[1] = cut(value, 1, 21)
-    return cost > 0 and 'fits' or 'reads', table.concat(parts)
+    parts[2] = cut(value, 9, 30 + all_bytes)
+    return cost > 0 and 'fits' or 'reads', table.concat(parts), nil, latest
   end
   -- Up to a minute longer than needed, so that not every charge has to move the expiry.
   local expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
-  parts[1] = cut(value, 1, 8) .. write('>I6', expiry) .. cut(value, 15, 21)
-  return cost > 0 and 'fits' or 'reads', align(table.concat(parts), names, now), expiry
+  parts[2] = cut(value, 9, 15) .. write('>I6', expiry) .. cut(value, 22, 30 + all_bytes)
+  return cost > 0 and 'fits' or 'reads', align(table.concat(parts), names, now), expiry, latest
 end
 
 local held = redis.call('GET', KEYS[1])
-local does, value, expiry = weigh(ARGV[1], held, true)
-if does == 'fits' and not expiry and not KEYS[2] then
+local does, value, expiry, latest = weigh(ARGV[1], held, true)
+if does == 'fits' and not expiry and latest == now and not KEYS[2] then
   redis.call('SET', KEYS[1], value, 'KEEPTTL')
-  return write('>BI7', 1, now) .. value
+  return value
 end
 
 local function put(key, value, expiry)
@@ -161,7 +161,7 @@ if other_does == 'window' then return write('>BI7BBI7', 3, now, 2, other_value, 
 if does == 'fits' and other_does == 'fits' then
   put(KEYS[1], value, expiry)
   if KEYS[2] then put(KEYS[2], other_value, other_expiry) end
-  return write('>BI7', 1, now) .. value .. other_value
+  return write('>BI7', 4, now) .. value .. other_value
 end
 if does ~= 'reads' or other_does ~= 'reads' then
   does, value = weigh(ARGV[1], held, false)

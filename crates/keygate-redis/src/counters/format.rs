@@ -5,9 +5,9 @@
 //! request   cost · epoch · last · count (1) · bytes of names (2) · names · rules · recalled
 //!   rule      pace · unit · capacity · turn
 //!   recalled  at · level                               only when the store asked for it
-//! value     version (1) · epoch · expiry (6) · reset · last · bytes of names (2) · names · counters
+//! value     version (1) · last · epoch · expiry (6) · reset · bytes of names (2) · names · counters
 //!   counter   at · level · unit · expiry (6)
-//! reply     verdict (1) · now · values, or what is wanted
+//! reply     values, if they were charged now; else verdict (1) · now · values, or what is wanted
 //! names     each `r` (rate) or `q` (quota), the limit's name, NUL
 //! ```
 //!
@@ -151,7 +151,9 @@ impl<'r> Reply<'r> {
         let mut rest = Reader(bytes);
         let (kind, now) = (rest.byte()?, Timestamp::from_micros(rest.number()?));
         let verdict = match kind {
-            0 | 1 => Verdict::Decided { charged: kind == 1, values: rest.0 },
+            0 | 4 => Verdict::Decided { charged: kind == 4, values: rest.0 },
+            // A value begins with its version, 1, and the instant of its last charge: now.
+            1 => Verdict::Decided { charged: true, values: bytes },
             2 => Verdict::Behind,
             3 => Verdict::Window {
                 owner: usize::from(rest.byte()?).checked_sub(1)?,
@@ -193,8 +195,8 @@ impl<'v> Value<'v> {
     fn parse(bytes: &'v [u8]) -> Option<(Self, &'v [u8])> {
         let mut rest = Reader(bytes);
         let _version = rest.byte().filter(|version| *version == 1)?;
-        let (epoch, expiry, _reset, last) =
-            (rest.number()?, rest.uint(6)?, rest.number()?, rest.number()?);
+        let (last, epoch) = (rest.number()?, rest.number()?);
+        let (expiry, _reset) = (rest.uint(6)?, rest.number()?);
         let name_bytes = usize::try_from(rest.uint(2)?).ok()?;
         let names = rest.take(name_bytes)?;
         let counters = rest.take(COUNTER * names.iter().filter(|byte| **byte == 0).count())?;

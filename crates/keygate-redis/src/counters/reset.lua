@@ -8,9 +8,9 @@ if value then
   if #value < 30 or string.byte(value) ~= 1 then
     return redis.error_reply('KEYGATE ' .. KEYS[1] .. ' holds what keygate did not write')
   end
-  epoch = math.max(epoch, struct.unpack('>I7', value, 2) + 1)
+  epoch = math.max(epoch, struct.unpack('>I7', value, 9) + 1)
 end
 local expiry = math.floor(epoch / 1000) + 32 * 86400000
-redis.call('SET', KEYS[1], struct.pack('>BI7I6I7I7H', 1, epoch, expiry, epoch, 0, 0),
+redis.call('SET', KEYS[1], struct.pack('>BI7I7I6I7H', 1, 0, epoch, expiry, epoch, 0),
   'PXAT', string.format('%.0f', expiry))
 return 1
