@@ -1,0 +1,158 @@
+//! What the example APIs share: their routes, and how they are served.
+
+use std::{
+    error::Error,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Extension, Json, Router,
+    extract::Query,
+    routing::{get, post},
+};
+use keygate::{Caller, Gate};
+use keygate_tower::KeygateLayer;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use tracing_subscriber::EnvFilter;
+
+/// How long requests at hand may take once the program is asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Whatever goes wrong ends the program with one line.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Logs to standard error. `RUST_LOG=keygate=debug` tells more.
+pub(crate) fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colour = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour);
+    log.with_writer(std::io::stderr).init();
+}
+
+/// The API. Each router has one layer, with what its routes require.
+pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
+    let keys = KeygateLayer::new(gate);
+    let searching = Router::new()
+        .route("/v1/search", get(search))
+        .layer(keys.clone().require("search:read")?.operation("search")?);
+    let ordering = Router::new()
+        .route("/v1/orders", post(order))
+        .layer(keys.clone().require("orders:write")?.operation("orders")?.cost(5));
+    Ok(Router::new()
+        .route("/v1/echo", get(echo))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .layer(keys)
+        .merge(searching)
+        .merge(ordering))
+}
+
+async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(json!({
+        "consumer": caller.consumer(),
+        "key_id": caller.key_id(),
+        "plan": caller.plan().name(),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    q: String,
+}
+
+async fn search(Query(search): Query<Search>) -> Json<Value> {
+    Json(json!({ "query": search.q, "results": [] }))
+}
+
+async fn order(Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(json!({ "consumer": caller.consumer(), "status": "accepted" }))
+}
+
+/// Listens where `KEYGATE_ADDR` says; port 0 picks a free one.
+pub(crate) async fn listen() -> Result<TcpListener> {
+    let address = std::env::var("KEYGATE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(&address).await;
+    Ok(listener.map_err(|error| format!("KEYGATE_ADDR: cannot listen on `{address}`: {error}"))?)
+}
+
+/// The file that `KEYGATE_PLANS` names.
+pub(crate) struct PlansFile {
+    path: PathBuf,
+    pub(crate) text: String,
+}
+
+impl PlansFile {
+    pub(crate) fn read() -> Result<Option<Self>> {
+        let Some(path) = std::env::var_os("KEYGATE_PLANS").map(PathBuf::from) else {
+            return Ok(None);
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Self { path, text })),
+            Err(error) => Err(wrong(&path, &error).into()),
+        }
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn wrong(&self, error: &dyn Error) -> String {
+        wrong(&self.path, error)
+    }
+}
+
+fn wrong(path: &Path, error: &dyn Error) -> String {
+    format!("KEYGATE_PLANS: {}: {error}", path.display())
+}
+
+/// Whether `--json` is asked for; nothing else can be.
+pub(crate) fn wants_json() -> Result<bool> {
+    let mut json = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--json" => json = true,
+            other => return Err(format!("unknown argument `{other}`; try none, or --json").into()),
+        }
+    }
+    Ok(json)
+}
+
+/// Serves until asked to stop. Requests at hand are answered, but nobody keeps the program from
+/// ending.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    api: Router,
+    asked_to_stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let server = axum::serve(listener, api).with_graceful_shutdown(async {
+        asked_to_stop.await;
+        let _ = stopping.send(());
+    });
+    tokio::select! {
+        served = async { server.await } => served?,
+        () = async { let _ = stopped.await; sleep(GRACE).await } => {}
+    }
+    Ok(())
+}
+
+/// Catches signals from the call on, not from the first poll: who reads that the program listens
+/// may ask it to stop at once.
+#[cfg(unix)]
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
