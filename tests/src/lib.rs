@@ -31,7 +31,7 @@ pub use self::{
     process::{Ended, Process},
     python::parse_fields,
     raw::Raw,
-    redis::{RedisOptions, RedisServer, free_port},
+    redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
     server::{Quickstart, Server},
     time::{PATIENCE, calm_zone, now},
 };

@@ -9,6 +9,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::tls::Certificate;
 use crate::{
     process::Process,
     time::{PATIENCE, now},
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
     arguments: Vec<String>,
+    password: Option<String>,
+    certificate: Option<Certificate>,
 }
 
 impl RedisOptions {
@@ -26,6 +29,32 @@ impl RedisOptions {
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.arguments.extend([format!("--{name}"), value.into()]);
         self
+    }
+
+    /// With a password for everybody, which replicas use for their master too.
+    #[must_use]
+    pub fn password(self, password: &str) -> Self {
+        let this = self.set("requirepass", password).set("masterauth", password);
+        Self { password: Some(password.to_owned()), ..this }
+    }
+
+    /// With a user that has a password and may do what the rules say, such as `~* +@all`.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str, rules: &str) -> Self {
+        self.arguments.extend(["--user".to_owned(), name.to_owned()]);
+        self.arguments.extend(["on".to_owned(), format!(">{password}")]);
+        self.arguments.extend(rules.split(' ').map(str::to_owned));
+        self
+    }
+
+    /// With TLS instead of plain TCP, and a certificate of its own for 127.0.0.1.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        Self { certificate: Some(Certificate::new()), ..self }
+    }
+
+    pub(super) fn secret(&self) -> Option<&str> {
+        self.password.as_deref()
     }
 
     /// Starts it, and waits until it answers.
@@ -70,7 +99,16 @@ impl RedisServer {
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.options.certificate.is_some() { "rediss" } else { "redis" };
+        let login = self.options.secret().map_or(String::new(), |secret| format!(":{secret}@"));
+        format!("{scheme}://{login}127.0.0.1:{}", self.port)
+    }
+
+    /// The root certificate to trust, as PEM, of a server with TLS.
+    #[must_use]
+    #[track_caller]
+    pub fn root_certificate(&self) -> &str {
+        self.options.certificate.as_ref().expect("the server speaks TLS").root()
     }
 
     /// Its unix socket.
@@ -82,18 +120,25 @@ impl RedisServer {
     /// What `redis-cli` prints for these arguments.
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string()]).args(arguments);
-        let output = command.output().expect("redis-cli is installed");
+        let output = self.command(arguments).output().expect("redis-cli is installed");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// A `redis-cli` that is to talk to it, over its unix socket.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.arg("-s").arg(self.socket());
+        if let Some(secret) = self.options.secret() {
+            command.args(["-a", secret, "--no-auth-warning"]);
+        }
+        command.args(arguments);
+        command
     }
 
     /// Every key, by SCAN.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
-        let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string(), "--scan"]);
-        let output = command.output().expect("redis-cli is installed");
+        let output = self.command(&["--scan"]).output().expect("redis-cli is installed");
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
@@ -101,6 +146,12 @@ impl RedisServer {
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("the server runs").signal(signal);
+    }
+
+    /// Whether it was started and not killed.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Ends it at once. What it held is gone.
@@ -114,7 +165,11 @@ impl RedisServer {
     pub fn run(&mut self) {
         let folder = self.folder.path();
         let mut command = Command::new("redis-server");
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        match &self.options.certificate {
+            Some(certificate) => certificate.serve(&mut command, self.port, folder),
+            None => drop(command.args(["--port", &self.port.to_string()])),
+        }
+        command.args(["--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
         command.arg("--dir").arg(folder).arg("--unixsocket").arg(self.socket());
         command.args(&self.options.arguments);
@@ -125,7 +180,10 @@ impl RedisServer {
     #[track_caller]
     fn wait_until_it_answers(&mut self) {
         let start = now();
-        while !["PONG", "NOAUTH"].iter().any(|word| self.cli(&["ping"]).contains(word)) {
+        while !["PONG", "NOAUTH", "LOADING", "MASTERDOWN"]
+            .iter()
+            .any(|word| self.cli(&["ping"]).contains(word))
+        {
             assert!(now().duration_since(start) < PATIENCE, "redis-server does not answer");
             thread::sleep(Duration::from_millis(5));
         }
