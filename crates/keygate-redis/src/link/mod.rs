@@ -1,25 +1,50 @@
-//! The way to Redis: one connection, checked out of a pool once, shared by everybody, and replaced
-//! when it breaks.
+//! The way to Redis: one connection, made once, shared by everybody, and replaced when it breaks.
+//!
+//! Every call has its own deadline, and is sent once: after a deadline, or when the connection broke,
+//! nobody knows whether it was carried out. How the connection is kept is in [`keeper`], what a Cluster
+//! may repeat in [`node`]. A tokio runtime must be running.
+
+mod held;
+mod keeper;
+mod node;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
-use deadpool_redis::{Connection, Pool};
-use redis::{Cmd, FromRedisValue, Pipeline, ToRedisArgs, Value, aio::MultiplexedConnection};
-use tokio::{sync::Mutex, time::timeout};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, Value};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{fault::Fault, script::Script};
+pub(crate) use self::source::Source;
+use self::{held::Held, keeper::Keeper};
+use crate::{
+    address::{Address, AddressError},
+    clock::now,
+    fault::{Fault, FaultKind},
+    script::Script,
+};
 
-/// One server, several of them behind Sentinel, or a Cluster.
+/// One server, several of them behind Sentinel, or a Cluster. Nothing is sent before the first call.
 pub(crate) struct Link {
-    pool: Pool,
-    held: ArcSwapOption<MultiplexedConnection>,
-    connecting: Mutex<()>,
+    keeper: Arc<Keeper>,
 }
 
 impl Link {
-    pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, held: ArcSwapOption::empty(), connecting: Mutex::new(()) }
+    /// Over a pool of the user's own. One connection is taken out of it, and another one whenever that
+    /// had to be given up. Its pool for a Cluster is not taken: it sends again what may have been
+    /// carried out.
+    pub(crate) fn new(source: impl Into<Source>) -> Self {
+        Self { keeper: Keeper::new(source.into()) }
+    }
+
+    /// To an address.
+    ///
+    /// # Errors
+    ///
+    /// If its root certificates are none.
+    pub(crate) fn to(address: &Address) -> Result<Self, AddressError> {
+        Ok(Self::new(Source::try_from(address)?))
     }
 
     /// Sends one command, and waits no longer than `within` for its answer.
@@ -28,24 +53,23 @@ impl Link {
         command: &Cmd,
         within: Duration,
     ) -> Result<T, Fault> {
-        self.in_time(within, async {
-            let mut connection = self.connection().await?;
-            Ok(command.query_async(&mut connection).await?)
-        })
-        .await
+        let turn = self.turn(within).await?;
+        let mut connection = turn.connection();
+        turn.wait(command.query_async(&mut connection)).await
     }
 
-    /// Sends commands of one slot together; the answers are in their order.
+    /// Sends commands together; the answers are in their order. In a Cluster their keys must lie in one
+    /// slot, and they must be no transaction.
+    ///
+    /// If one of them is refused the call fails, though the others were carried out.
     pub(crate) async fn query_all(
         &self,
         commands: &Pipeline,
         within: Duration,
     ) -> Result<Vec<Value>, Fault> {
-        self.in_time(within, async {
-            let mut connection = self.connection().await?;
-            Ok(commands.query_async(&mut connection).await?)
-        })
-        .await
+        let turn = self.turn(within).await?;
+        let mut connection = turn.connection();
+        turn.wait(commands.query_async(&mut connection)).await
     }
 
     /// Runs a script where its keys are.
@@ -56,48 +80,86 @@ impl Link {
         args: &[impl ToRedisArgs],
         within: Duration,
     ) -> Result<T, Fault> {
-        self.in_time(within, async {
-            let mut connection = self.connection().await?;
-            match script.by_hash(keys, args).query_async(&mut connection).await {
+        let by_hash = script.by_hash(keys, args);
+        let turn = self.turn(within).await?;
+        let mut connection = turn.connection();
+        turn.wait(async {
+            match by_hash.query_async(&mut connection).await {
                 Err(error) if error.code() == Some("NOSCRIPT") => {
-                    Ok(script.in_full(keys, args).query_async(&mut connection).await?)
+                    script.in_full(keys, args).query_async(&mut connection).await
                 }
-                answer => Ok(answer?),
+                answer => answer,
             }
         })
         .await
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, Fault> {
-        if let Some(held) = &*self.held.load() {
-            return Ok(MultiplexedConnection::clone(held));
-        }
-        let _one = self.connecting.lock().await;
-        if let Some(held) = &*self.held.load() {
-            return Ok(MultiplexedConnection::clone(held));
-        }
-        let checked_out = self.pool.get().await;
-        let connection = checked_out.map_err(|error| Fault::Connection(error.into()))?;
-        let connection = Connection::take(connection);
-        self.held.store(Some(Arc::new(connection.clone())));
-        Ok(connection)
+    /// Whether it leads to a Cluster, once it leads anywhere.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.keeper.at_hand().is_some_and(|held| held.is_cluster())
     }
 
-    async fn in_time<T>(
-        &self,
-        within: Duration,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Fault> {
-        let done = timeout(within, work).await.unwrap_or(Err(Fault::Timeout));
-        if matches!(&done, Err(Fault::Redis(error)) if error.is_unrecoverable_error()) {
-            self.held.store(None);
-        }
-        done
+    async fn turn(&self, within: Duration) -> Result<Turn<'_>, Fault> {
+        let deadline = now().checked_add(within).unwrap_or_else(now);
+        let held = match self.keeper.at_hand() {
+            Some(held) => held,
+            None => {
+                timeout_at(deadline, self.keeper.next()).await.map_err(|_| Fault::Timeout)??
+            }
+        };
+        Ok(Turn { keeper: &self.keeper, held, deadline, answered: false })
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// One call. Dropped unanswered, by its deadline or because nobody waits for it any more, it makes the
+/// connection suspect.
+struct Turn<'a> {
+    keeper: &'a Arc<Keeper>,
+    held: Arc<Held>,
+    deadline: Instant,
+    answered: bool,
+}
+
+impl Turn<'_> {
+    fn connection(&self) -> Held {
+        Held::clone(&self.held)
+    }
+
+    async fn wait<T>(mut self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
+        let answer = timeout_at(self.deadline, answer).await.map_err(|_| Fault::Timeout)?;
+        self.answered = true;
+        answer.map_err(|error| {
+            let fault = Fault::from(error);
+            self.judge(&fault);
+            fault
+        })
+    }
+
+    /// What a Cluster tells of its nodes it mends by itself, but not the loss of all of them.
+    fn judge(&self, fault: &Fault) {
+        let Fault::Redis(error) = fault else { return };
+        if self.held.is_cluster() {
+            if error.is_unrecoverable_error() {
+                self.keeper.mend();
+            }
+        } else if error.is_unrecoverable_error() {
+            self.keeper.drop_broken(&self.held);
+        } else if fault.kind() == FaultKind::NotMaster {
+            self.keeper.mend();
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.keeper.suspect(&self.held);
+        }
     }
 }

@@ -1,0 +1,149 @@
+//! A Cluster: commands find their node, and are carried out once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use keygate_tests::{RedisCluster, RedisOptions};
+use redis::{Pipeline, Value};
+
+use super::*;
+
+#[tokio::test]
+async fn every_key_finds_its_node() {
+    let cluster = RedisCluster::of(3, 0, RedisOptions::default().password("hush"));
+    let (link, script) = (link(&cluster.url()), counting());
+    for key in 0..50 {
+        assert_eq!(scripted(&link, &script, &format!("key:{key}"), AMPLE).await.unwrap(), 1);
+    }
+    assert!(link.is_cluster());
+    assert_eq!(cluster.keys().len(), 50);
+    assert!(cluster.nodes().iter().all(|node| !node.keys().is_empty()));
+}
+
+#[tokio::test]
+async fn a_pipeline_stays_within_a_slot() {
+    let cluster = RedisCluster::of(3, 0, RedisOptions::default());
+    let link = link(&cluster.url());
+    let pipeline = |keys: [&str; 2]| {
+        let mut pipeline = Pipeline::new();
+        for key in keys {
+            pipeline.add_command(increment(key));
+        }
+        pipeline
+    };
+    let answers = link.query_all(&pipeline(["{a}1", "{a}2"]), AMPLE).await.unwrap();
+    assert_eq!(answers, [Value::Int(1), Value::Int(1)]);
+    link.query_all(&pipeline(["a", "b"]), AMPLE).await.unwrap_err();
+}
+
+/// Whatever happens to its node, a call that succeeded counted once, and one that failed at most once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_master_costs_calls_but_repeats_none() {
+    let mut cluster = RedisCluster::start();
+    let load = Load::on(link(&cluster.url()), 24, Duration::from_millis(500));
+    load.reach(500).await;
+    let victim = cluster.master_of("key:0");
+    cluster.kill(victim);
+    let took = load.every_key_again().await;
+    println!("every slot is served again after {took:?}");
+    assert_eq!(load.end().await, 0, "a counter was ahead of what was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_was_frozen_and_replaced_is_left() {
+    let cluster = RedisCluster::start();
+    let link = link(&cluster.url());
+    counted(&link, "a", AMPLE).await.unwrap();
+    let frozen = cluster.master_of("a");
+    cluster.signal(frozen, rustix::process::Signal::STOP);
+    let (_, took) = soon(|| counted(&link, "a", Duration::from_millis(50))).await;
+    println!("left the frozen node after {took:?}");
+    cluster.signal(frozen, rustix::process::Signal::CONT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_slots_to_a_new_node_repeats_no_call() {
+    let mut cluster = RedisCluster::of(3, 0, RedisOptions::default());
+    let load = Load::on(link(&cluster.url()), 96, Duration::from_millis(250));
+    load.reach(500).await;
+    let new = cluster.add_master();
+    let moved = cluster.reshard(0, new, 1000).ended();
+    assert!(moved.status.success(), "{}", moved.stdout);
+    load.every_key_again().await;
+    assert!(!cluster.nodes()[new].keys().is_empty());
+    assert_eq!(load.end().await, 0);
+}
+
+#[tokio::test]
+async fn the_loss_of_all_nodes_is_survived() {
+    let mut cluster = RedisCluster::of(3, 0, RedisOptions::default());
+    let link = link(&cluster.url());
+    counted(&link, "a", AMPLE).await.unwrap();
+    (0..3).for_each(|node| cluster.kill(node));
+    for _ in 0..50 {
+        counted(&link, "a", Duration::from_millis(50)).await.unwrap_err();
+    }
+    (0..3).for_each(|node| cluster.run(node));
+    cluster.wait_until_covered();
+    soon(|| counted(&link, "a", Duration::from_millis(50))).await;
+}
+
+/// Tasks that count, one key each, and know what they asked for.
+struct Load {
+    stop: Arc<AtomicBool>,
+    done: Vec<Arc<AtomicU64>>,
+    tasks: Vec<tokio::task::JoinHandle<u64>>,
+}
+
+impl Load {
+    fn on(link: Link, keys: usize, within: Duration) -> Self {
+        let (link, script) = (Arc::new(link), Arc::new(counting()));
+        let stop = Arc::<AtomicBool>::default();
+        let done: Vec<Arc<AtomicU64>> = (0..keys).map(|_| Arc::default()).collect();
+        let task = |(key, done): (usize, &Arc<AtomicU64>)| {
+            let (link, script, done) = (Arc::clone(&link), Arc::clone(&script), Arc::clone(done));
+            let (stop, key) = (Arc::clone(&stop), format!("key:{key}"));
+            tokio::spawn(async move {
+                let (mut asked, mut ahead) = (0, 0);
+                while !stop.load(Ordering::SeqCst) {
+                    asked += 1;
+                    match scripted(&link, &script, &key, within).await {
+                        Ok(count) => {
+                            ahead += u64::from(count > asked);
+                            done.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    }
+                }
+                ahead
+            })
+        };
+        let tasks = done.iter().enumerate().map(task).collect();
+        Self { stop, done, tasks }
+    }
+
+    async fn reach(&self, calls: u64) {
+        let total = || self.done.iter().map(|done| done.load(Ordering::SeqCst)).sum::<u64>();
+        soon(|| async { if total() >= calls { Ok(()) } else { Err(total()) } }).await;
+    }
+
+    /// Waits until every key was counted again.
+    async fn every_key_again(&self) -> Duration {
+        let read = || self.done.iter().map(|done| done.load(Ordering::SeqCst)).collect::<Vec<_>>();
+        let before = read();
+        let all = || read().iter().zip(&before).all(|(now, before)| now > before);
+        soon(|| async { if all() { Ok(()) } else { Err(()) } }).await.1
+    }
+
+    /// How often a counter was ahead of what was asked for.
+    async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut ahead = 0;
+        for task in self.tasks {
+            ahead += task.await.unwrap();
+        }
+        ahead
+    }
+}

@@ -1,0 +1,65 @@
+//! Against real servers, each test with its own.
+
+mod cluster;
+mod outage;
+mod refusal;
+mod sentinel;
+mod server;
+
+use std::{fmt::Debug, future::Future, time::Duration};
+
+use keygate_tests::PATIENCE;
+use redis::{Cmd, cmd};
+
+use super::Link;
+use crate::{
+    address::Address,
+    clock::now,
+    fault::{Fault, FaultKind},
+    script::Script,
+};
+
+/// Long enough for whatever is not about deadlines.
+const AMPLE: Duration = Duration::from_secs(5);
+
+fn link(url: &str) -> Link {
+    Link::to(&Address::parse(url).unwrap()).unwrap()
+}
+
+fn increment(key: &str) -> Cmd {
+    let mut command = cmd("INCR");
+    command.arg(key);
+    command
+}
+
+async fn counted(link: &Link, key: &str, within: Duration) -> Result<u64, Fault> {
+    link.query(&increment(key), within).await
+}
+
+async fn scripted(link: &Link, script: &Script, key: &str, within: Duration) -> Result<u64, Fault> {
+    link.call(script, &[key.to_owned()], &[1], within).await
+}
+
+fn counting() -> Script {
+    Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+}
+
+/// Tries until it succeeds, and gives the result and how long that took.
+async fn soon<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    mut attempt: impl FnMut() -> F,
+) -> (T, Duration) {
+    let start = now();
+    loop {
+        match attempt().await {
+            Ok(done) => return (done, now().duration_since(start)),
+            Err(error) => {
+                assert!(now().duration_since(start) < PATIENCE, "still failing: {error:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
+fn kind<T: Debug>(answer: Result<T, Fault>) -> FaultKind {
+    answer.unwrap_err().kind()
+}
