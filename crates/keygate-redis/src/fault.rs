@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use keygate::port::StoreError;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 
 /// The code of the errors that our own scripts raise, about what they find under a key.
 pub(crate) const SCRIPT_CODE: &str = "KEYGATE";
@@ -12,7 +12,7 @@ pub(crate) const SCRIPT_CODE: &str = "KEYGATE";
 pub(crate) const BROKEN_NODE_CODE: &str = "KEYGATEBROKEN";
 
 /// Why Redis gave no answer that can be used.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Fault {
     /// No answer in time; whether the command was carried out is unknown.
@@ -21,9 +21,10 @@ pub(crate) enum Fault {
     /// No connection could be had.
     #[error("no connection: {0}")]
     Connection(#[source] Arc<dyn Error + Send + Sync>),
-    /// Redis refused the command, or the connection broke.
+    /// Redis refused the command, or the connection broke. It is nobody's source: it may repeat what was
+    /// sent, and is told discreetly.
     #[error("{}", Discreet(.0))]
-    Redis(#[from] RedisError),
+    Redis(RedisError),
     /// A key of ours holds what we did not write, or an answer is not what our script says.
     #[error("{0}")]
     Foreign(String),
@@ -87,6 +88,21 @@ impl Fault {
 }
 
 impl FaultKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::Timeout,
+        Self::Connection,
+        Self::NotMaster,
+        Self::Busy,
+        Self::OutOfMemory,
+        Self::Foreign,
+        Self::Credentials,
+        Self::Permission,
+        Self::Overloaded,
+        Self::Paused,
+        Self::Other,
+    ];
+
     pub(crate) const fn is_failure(self) -> bool {
         match self {
             Self::Timeout
@@ -99,6 +115,18 @@ impl FaultKind {
                 false
             }
         }
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.kind())
+    }
+}
+
+impl From<RedisError> for Fault {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
     }
 }
 
@@ -120,7 +148,6 @@ fn kind_of(error: &RedisError) -> FaultKind {
         _ if is_refusal(error) => FaultKind::Credentials,
         _ if error.is_timeout() => FaultKind::Timeout,
         _ if error.is_unrecoverable_error() || error.is_io_error() => FaultKind::Connection,
-        _ if error.kind() == ErrorKind::UnexpectedReturnType => FaultKind::Foreign,
         _ => FaultKind::Other,
     }
 }
@@ -141,10 +168,72 @@ struct Discreet<'a>(&'a RedisError);
 impl fmt::Display for Discreet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = self.0;
-        let Some(code) = error.code() else { return error.fmt(f) };
+        let Some(code) = error.code() else {
+            return match error.kind() {
+                ErrorKind::Parse | ErrorKind::UnexpectedReturnType => f.write_str("not understood"),
+                _ => error.fmt(f),
+            };
+        };
         let detail = error.detail().unwrap_or_default();
-        let quoted = error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError);
-        let detail = if quoted { detail.split(", with args").next() } else { Some(detail) };
-        write!(f, "{code} {}", detail.unwrap_or_default())
+        let detail = detail.split(", with args").next().unwrap_or_default();
+        write!(f, "{code} {detail}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, make_extension_error};
+
+    use super::*;
+
+    fn refused(code: &str, detail: &str) -> Fault {
+        make_extension_error(code.to_owned(), Some(detail.to_owned())).into()
+    }
+
+    #[test]
+    fn each_code_is_of_a_kind_and_tells_whether_redis_is_unwell() {
+        for (code, kind, unwell) in [
+            ("READONLY", FaultKind::NotMaster, true),
+            ("MASTERDOWN", FaultKind::NotMaster, true),
+            ("LOADING", FaultKind::NotMaster, true),
+            ("BUSY", FaultKind::Busy, true),
+            ("OOM", FaultKind::OutOfMemory, true),
+            ("NOAUTH", FaultKind::Credentials, true),
+            ("WRONGPASS", FaultKind::Credentials, true),
+            ("NOPERM", FaultKind::Permission, false),
+            ("WRONGTYPE", FaultKind::Foreign, false),
+            ("KEYGATE", FaultKind::Foreign, false),
+            ("ERR", FaultKind::Other, false),
+        ] {
+            let fault = refused(code, "");
+            assert_eq!((fault.kind(), fault.is_failure()), (kind, unwell), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_listed_once() {
+        let mut kinds: Vec<_> = FaultKind::ALL.iter().map(|kind| format!("{kind:?}")).collect();
+        kinds.sort();
+        kinds.dedup();
+        assert_eq!(kinds.len(), FaultKind::ALL.len());
+    }
+
+    #[test]
+    fn what_was_sent_or_answered_is_not_repeated() {
+        let said = "unknown command 'X', with args beginning with: 'hush' ";
+        let error = Value::ServerError(
+            redis::ServerError::try_from(make_extension_error(
+                "ERR".to_owned(),
+                Some(said.to_owned()),
+            ))
+            .unwrap(),
+        );
+        let unknown = Fault::from(error.extract_error().unwrap_err());
+        let other = redis::from_redis_value::<u64>(Value::BulkString(b"hush".to_vec()));
+        for fault in [unknown, Fault::from(RedisError::from(other.unwrap_err()))] {
+            let printed = format!("{fault} {fault:?} {:?}", StoreError::from(fault.clone()));
+            assert!(!printed.contains("hush"), "{printed}");
+            assert!(fault.source().is_none());
+        }
     }
 }

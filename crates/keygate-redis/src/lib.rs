@@ -5,11 +5,15 @@ mod counters;
 mod address;
 mod clock;
 mod fault;
+mod guard;
 mod layout;
 mod link;
 mod script;
+mod start_up;
 
 pub use self::{
     address::{Address, AddressError},
     fault::FaultKind,
+    guard::{Circuit, Health},
+    start_up::ConnectError,
 };

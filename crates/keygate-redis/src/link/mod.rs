@@ -55,7 +55,7 @@ impl Link {
     ) -> Result<T, Fault> {
         let turn = self.turn(within).await?;
         let mut connection = turn.connection();
-        turn.wait(command.query_async(&mut connection)).await
+        converted(turn.wait(command.query_async(&mut connection)).await?)
     }
 
     /// Sends commands together; the answers are in their order. In a Cluster their keys must lie in one
@@ -83,15 +83,15 @@ impl Link {
         let by_hash = script.by_hash(keys, args);
         let turn = self.turn(within).await?;
         let mut connection = turn.connection();
-        turn.wait(async {
+        let answer = turn.wait(async {
             match by_hash.query_async(&mut connection).await {
                 Err(error) if error.code() == Some("NOSCRIPT") => {
                     script.in_full(keys, args).query_async(&mut connection).await
                 }
                 answer => answer,
             }
-        })
-        .await
+        });
+        converted(answer.await?)
     }
 
     /// Whether it leads to a Cluster, once it leads anywhere.
@@ -115,6 +115,13 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }
+}
+
+/// Apart from the call: redis-rs holds an answer of another type for a broken connection, and its error
+/// repeats the answer.
+fn converted<T: FromRedisValue>(answer: Value) -> Result<T, Fault> {
+    let foreign = |_| Fault::Foreign("an answer is of another type than expected".to_owned());
+    redis::from_redis_value(answer).map_err(foreign)
 }
 
 /// One call. Dropped unanswered, by its deadline or because nobody waits for it any more, it makes the
