@@ -8,7 +8,7 @@ mod server;
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
-use keygate_tests::PATIENCE;
+use keygate_tests::{PATIENCE, RedisServer};
 use redis::{Cmd, cmd};
 
 use super::Link;
@@ -58,6 +58,13 @@ async fn soon<T, E: Debug, F: Future<Output = Result<T, E>>>(
             }
         }
     }
+}
+
+/// The ids of the connections by TCP, which `redis-cli` does not use.
+fn clients(server: &RedisServer) -> Vec<String> {
+    let list = server.cli(&["client", "list", "type", "normal"]);
+    let ours = list.lines().filter(|line| line.contains("addr=127.0.0.1:"));
+    ours.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
 }
 
 fn kind<T: Debug>(answer: Result<T, Fault>) -> FaultKind {
