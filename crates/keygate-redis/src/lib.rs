@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![expect(dead_code, reason = "the stores that stand on it follow")]
 
-mod counters;
 mod address;
 mod clock;
+mod counters;
 mod fault;
 mod guard;
 mod layout;
