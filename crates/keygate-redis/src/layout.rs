@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use keygate::{key::KeyId, record::ConsumerId};
+use keygate::{clock::Timestamp, key::KeyId, record::ConsumerId, usage::Granularity};
 
 /// The keys of one installation: everything under one prefix.
 #[derive(Clone, Debug)]
@@ -26,6 +26,45 @@ impl Layout {
     /// The counters of one key (by its lineage) of a consumer.
     pub(crate) fn key_counters(&self, consumer: &ConsumerId, key: KeyId) -> String {
         format!("{}:limits:{{{}}}:{key}", self.prefix, Escaped(consumer.as_str()))
+    }
+
+    /// The rollups of a consumer, or of requests without a known key, in the bucket that begins
+    /// then.
+    pub(crate) fn usage_bucket(
+        &self,
+        consumer: Option<&ConsumerId>,
+        by: Granularity,
+        start: Timestamp,
+    ) -> String {
+        let by = match by {
+            Granularity::Minute => "minute",
+            Granularity::Hour => "hour",
+            Granularity::Day => "day",
+        };
+        format!("{}:{by}:{}", self.usage(consumer), start.seconds())
+    }
+
+    /// Which batch of usage of a consumer was added last, by replica.
+    pub(crate) fn usage_marker(&self, consumer: Option<&ConsumerId>) -> String {
+        format!("{}:added", self.usage(consumer))
+    }
+
+    /// The consumers that have usage.
+    pub(crate) fn usage_consumers(&self) -> String {
+        format!("{}:usage:consumers", self.prefix)
+    }
+
+    /// When a key was last used, and by whom.
+    pub(crate) fn used(&self, key: KeyId) -> String {
+        format!("{}:used:{key}", self.prefix)
+    }
+
+    fn usage(&self, consumer: Option<&ConsumerId>) -> String {
+        match consumer {
+            Some(consumer) => format!("{}:usage:{{{}}}", self.prefix, Escaped(consumer.as_str())),
+            // No consumer has this tag: of one called `~` it is `%7E`.
+            None => format!("{}:usage:{{~}}", self.prefix),
+        }
     }
 }
 
@@ -58,5 +97,10 @@ mod tests {
             layout.consumer_counters(&consumer("a}b{:%")),
             "keygate:limits:{a%7Db%7B%3A%25}"
         );
+        let start = Timestamp::from_micros(1_772_323_200_000_000);
+        let bucket =
+            |consumer: Option<&ConsumerId>| layout.usage_bucket(consumer, Granularity::Day, start);
+        assert_eq!(bucket(Some(&consumer("~"))), "keygate:usage:{%7E}:day:1772323200");
+        assert_eq!(bucket(None), "keygate:usage:{~}:day:1772323200");
     }
 }
