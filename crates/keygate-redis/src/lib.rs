@@ -17,3 +17,5 @@ pub use self::{
     guard::{Circuit, Health},
     start_up::ConnectError,
 };
+mod usage;
+pub use self::usage::{RedisUsage, UsageOptions, UsageStats};

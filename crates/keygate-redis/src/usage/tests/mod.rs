@@ -1,0 +1,11 @@
+//! Against real servers, one a test.
+
+mod bounds;
+mod conformance;
+mod cuts;
+mod expiry;
+mod foreign;
+mod outages;
+mod proxy;
+mod queries;
+mod scene;
