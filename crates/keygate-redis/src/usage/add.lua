@@ -5,15 +5,17 @@
 -- everything if the marker is one of them. Nothing is written before everything is read.
 
 local unpack = table.unpack or unpack
+local match, format, sub = string.match, string.format, string.sub
 local THREE = '^(%d+) (%d+) (%d+)$'
 
 -- Decimal numbers of any length; a double holds 15 digits.
 local function sum(a, b)
-  local low = tonumber(string.sub(a, -15)) + tonumber(string.sub(b, -15))
-  local high = (tonumber(string.sub(a, 1, -16)) or 0) + (tonumber(string.sub(b, 1, -16)) or 0)
+  if #a <= 15 and #b <= 15 then return format('%.0f', a + b) end
+  local low = tonumber(sub(a, -15)) + tonumber(sub(b, -15))
+  local high = (tonumber(sub(a, 1, -16)) or 0) + (tonumber(sub(b, 1, -16)) or 0)
   if low >= 1e15 then low, high = low - 1e15, high + 1 end
-  if high > 0 then return string.format('%.0f%015.0f', high, low) end
-  return string.format('%.0f', low)
+  if high > 0 then return format('%.0f%015.0f', high, low) end
+  return format('%.0f', low)
 end
 
 local function is_foreign(reply)
@@ -29,7 +31,7 @@ local marker = redis.pcall('HGET', KEYS[1], replica)
 if is_foreign(marker) then return {1} end
 if is_fault(marker) then return marker end
 if marker then
-  local last = string.match(marker, '^(%d+) %d+$')
+  local last = match(marker, '^(%d+) %d+$')
   if not last then return {1} end
   if sequence <= tonumber(last) then return {} end
 end
@@ -46,7 +48,7 @@ for number = 2, #KEYS do
     local place = at + 4 * n - 2
     local requests, cost, latency = ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
     if held[n] then
-      local r, c, l = string.match(held[n], THREE)
+      local r, c, l = match(held[n], THREE)
       if not r then foreign = true break end
       requests, cost, latency = sum(requests, r), sum(cost, c), sum(latency, l)
     end
@@ -69,10 +71,10 @@ if not marker then
   -- Replicas come and go: those that were not heard of for so long are forgotten.
   local all = redis.call('HGETALL', KEYS[1])
   for n = 1, #all, 2 do
-    local heard = tonumber(string.match(all[n + 1], '^%d+ (%d+)$') or '')
+    local heard = tonumber(match(all[n + 1], '^%d+ (%d+)$') or '')
     if heard and heard < now - life / 1000 then redis.call('HDEL', KEYS[1], all[n]) end
   end
 end
-redis.call('HSET', KEYS[1], replica, ARGV[2] .. ' ' .. string.format('%.0f', now))
+redis.call('HSET', KEYS[1], replica, ARGV[2] .. ' ' .. format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], life)
 return refused

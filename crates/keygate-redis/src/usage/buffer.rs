@@ -44,12 +44,12 @@ impl Buffer {
         if self.add(event) {
             return;
         }
-        self.folded.fetch_add(1, Ordering::Relaxed);
-        // There are as many of these as outcomes and hours, so they need no bound.
         let series = Series::of(event);
-        let series = Series { consumer: None, facts: series.facts.folded(), ..series };
-        let Some(mut shard) = self.shard(self.hash_of(&series.facts)) else { return };
-        self.insert(&mut shard, series);
+        self.folded.fetch_add(u64::from(series.has_detail()), Ordering::Relaxed);
+        let series = series.folded();
+        if let Some(mut shard) = self.shard(self.hash_of(&series.facts)) {
+            self.insert(&mut shard, series);
+        }
     }
 
     /// Takes what is there.

@@ -19,14 +19,11 @@ use super::{
 };
 use crate::fault::Fault;
 
-/// Buckets that are read in one call.
-const BUCKETS: usize = 32;
+/// Buckets that are asked for in one call.
+const BUCKETS: usize = 200;
 
 /// Consumers that are read at once.
 const AT_ONCE: usize = 16;
-
-/// The fields of one bucket; none if it is no hash.
-type Fields = Option<Vec<(String, String)>>;
 
 impl Remote {
     pub(super) async fn query(self: Arc<Self>, query: UsageQuery) -> Result<Vec<Rollup>, Fault> {
@@ -111,23 +108,32 @@ impl Remote {
         starts: &[u32],
         query: &UsageQuery,
     ) -> Result<Vec<Rollup>, Fault> {
+        let place = |start: &u32| self.layout.usage_bucket(owner, query.by, instant_of(*start));
+        let mut left: Vec<(u32, String)> =
+            starts.iter().map(|start| (*start, place(start))).collect();
         let mut rollups = Vec::new();
-        for starts in starts.chunks(BUCKETS) {
-            let place = |start: &u32| self.layout.usage_bucket(owner, query.by, instant_of(*start));
-            let keys: Vec<String> = starts.iter().map(place).collect();
+        while !left.is_empty() {
+            let keys: Vec<_> = left.iter().take(BUCKETS).map(|(_, key)| key.clone()).collect();
             let read = self.link.call(&self.scripts.read, &keys, &[""; 0], self.within).await;
             let read: Vec<redis::Value> = read?;
-            for ((start, key), fields) in starts.iter().zip(&keys).zip(read) {
-                let fields = redis::from_redis_value::<Fields>(fields).ok().flatten();
-                for (field, value) in fields.ok_or_else(|| foreign(key))? {
-                    let read = Facts::parse(*start, &field).zip(Sums::parse(&value));
-                    let (facts, sums) = read.ok_or_else(|| foreign(key))?;
-                    rollups.extend(facts.selected(query).then(|| facts.rollup(owner, sums)));
-                }
+            // At least one, and perhaps not all.
+            let answered = read.len().clamp(1, keys.len());
+            for ((start, key), fields) in left.drain(..answered).zip(read) {
+                let sums = bucket(start, fields).ok_or_else(|| foreign(&key))?.into_iter();
+                let selected = sums.filter(|(facts, _)| facts.selected(query));
+                rollups.extend(selected.map(|(facts, sums)| facts.rollup(owner, sums)));
             }
         }
         Ok(rollups)
     }
+}
+
+/// What is in the bucket that begins with this minute; none if some of it is not ours.
+fn bucket(start: u32, fields: redis::Value) -> Option<Vec<(Facts, Sums)>> {
+    let fields = redis::from_redis_value::<Vec<(String, String)>>(fields).ok()?;
+    let read =
+        |(field, value): &(String, String)| Facts::parse(start, field).zip(Sums::parse(value));
+    fields.iter().map(read).collect()
 }
 
 impl Facts {

@@ -51,17 +51,24 @@ impl Series {
             latest: event.at,
         }
     }
+
+    /// Whether it would lose more than the minute if it were [folded](Self::folded).
+    pub(super) fn has_detail(&self) -> bool {
+        self.facts.key.is_some() || self.facts.operation.is_some()
+    }
+
+    /// What is left when there is no room for more: the hour and the outcome. There are so few of
+    /// these that they need no bound.
+    pub(super) fn folded(self) -> Self {
+        let facts = Facts { key: None, operation: None, ..self.facts.by_hour() };
+        Self { consumer: None, facts, ..self }
+    }
 }
 
 impl Facts {
     /// The same, by the hour.
     pub(super) fn by_hour(self) -> Self {
         Self { minute: floor(self.minute, Granularity::Hour), ..self }
-    }
-
-    /// What is left when there is no room for more: the hour and the outcome.
-    pub(super) fn folded(self) -> Self {
-        Self { key: None, operation: None, ..self.by_hour() }
     }
 
     /// The field of its sums, in the hash of a bucket: `key|operation|outcome`.

@@ -13,7 +13,7 @@ use keygate_tests::{RedisServer, free_port};
 use super::scene::{
     Fact, all_requests, by_hand, consumer, minutes_ago, requests, requests_of, rollups, usage,
 };
-use crate::usage::{UsageOptions, series::Facts};
+use crate::usage::{UsageOptions, span::minute_of};
 
 fn small(most_series: usize) -> UsageOptions {
     UsageOptions { most_series, within: Duration::from_millis(250), ..by_hand() }
@@ -103,19 +103,16 @@ async fn a_backlog_of_many_series_goes_in_parts() {
     }
     store.flush().await.unwrap();
     assert_eq!(requests_of(&store, &acme).await, 3_000);
-    assert_eq!(store.stats().batches, 8);
+    assert_eq!(store.stats().batches, 30);
 }
 
 #[test]
 fn folding_keeps_the_hour_and_the_outcome() {
-    let fact = Fact::by(&consumer("acme"));
-    let facts = Facts {
-        minute: 29_538_721,
-        key: Some(fact.id()),
-        operation: Some(Name::parse("search").unwrap()),
-        outcome: fact.outcome,
-    };
-    let folded = facts.folded();
-    assert_eq!(folded.minute, 29_538_720);
-    assert_eq!((folded.key, folded.operation, folded.outcome), (None, None, fact.outcome));
+    let operation = Some(Name::parse("search").unwrap());
+    let fact = Fact { at: at_minute(17), operation, ..Fact::by(&consumer("acme")) };
+    let folded = fact.series().folded();
+    assert!(fact.series().has_detail() && !folded.has_detail());
+    assert_eq!(folded.facts.minute, minute_of(at_minute(0)));
+    assert_eq!((folded.consumer, folded.facts.key, folded.facts.operation), (None, None, None));
+    assert_eq!((folded.facts.outcome, folded.sums), (fact.outcome, fact.series().sums));
 }

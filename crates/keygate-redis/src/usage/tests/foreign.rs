@@ -132,3 +132,30 @@ async fn a_redis_without_memory_gets_it_later() {
     store.flush().await.unwrap();
     assert_eq!(requests_of(&store, &acme).await, 3);
 }
+
+#[tokio::test]
+async fn a_consumer_that_cannot_be_written_keeps_nobody_waiting() {
+    let server = RedisServer::start();
+    let store = usage(server.port(), by_hand());
+    let (acme, others) =
+        (consumer("acme"), (0..200).map(|number| consumer(&format!("other-{number}"))));
+    let rules = ["~*}*", "~*usage:consumers", "~*used*"];
+    let allow = |rules: &[&str]| {
+        let command = [&["acl", "setuser", "default", "resetkeys"], rules].concat();
+        assert_eq!(server.cli(&command), "OK");
+    };
+    allow(&["~*{other*", "~*usage:consumers", "~*used*"]);
+    for round in 1..4 {
+        Fact::by(&acme).record(&store);
+        others.clone().for_each(|other| Fact::by(&other).record(&store));
+        let error = store.flush().await.unwrap_err();
+        assert!(error.to_string().contains("permission"), "{error}");
+        for other in others.clone() {
+            assert_eq!(requests_of(&store, &other).await, round);
+        }
+    }
+    allow(&rules);
+    store.flush().await.unwrap();
+    assert_eq!(requests_of(&store, &acme).await, 3);
+    assert_eq!((store.stats().dropped, store.stats().series), (0, 0));
+}

@@ -8,4 +8,4 @@ mod foreign;
 mod outages;
 mod proxy;
 mod queries;
-mod scene;
+pub(in crate::usage) mod scene;

@@ -21,6 +21,7 @@ use crate::{
     link::Link,
     usage::{
         RedisUsage, UsageOptions,
+        series::Series,
         span::{LENGTHS, longest},
     },
 };
@@ -49,8 +50,8 @@ pub(super) fn usage_by(clock: Arc<dyn Clock>, port: u16, options: UsageOptions) 
 
 /// An event that owns what it names.
 #[derive(Clone, Debug)]
-pub(super) struct Fact {
-    pub(super) at: Timestamp,
+pub(in crate::usage) struct Fact {
+    pub(in crate::usage) at: Timestamp,
     pub(super) key: Option<(KeyId, ConsumerId)>,
     pub(super) operation: Option<Name>,
     pub(super) outcome: Outcome,
@@ -60,7 +61,7 @@ pub(super) struct Fact {
 
 impl Fact {
     /// An answered request of one unit, now.
-    pub(super) fn by(consumer: &ConsumerId) -> Self {
+    pub(in crate::usage) fn by(consumer: &ConsumerId) -> Self {
         Self {
             at: SystemClock.now(),
             key: Some((KeyId::random().unwrap(), consumer.clone())),
@@ -72,14 +73,22 @@ impl Fact {
     }
 
     pub(super) fn record(&self, store: &dyn UsageStore) {
-        store.record(&UsageEvent {
+        store.record(&self.event());
+    }
+
+    pub(in crate::usage) fn series(&self) -> Series {
+        Series::of(&self.event())
+    }
+
+    fn event(&self) -> UsageEvent<'_> {
+        UsageEvent {
             at: self.at,
             key: self.key.as_ref().map(|(key, consumer)| (*key, consumer)),
             operation: self.operation.as_ref(),
             outcome: self.outcome,
             cost: self.cost,
             latency_micros: self.latency_micros,
-        });
+        }
     }
 
     pub(super) fn id(&self) -> KeyId {
@@ -87,7 +96,7 @@ impl Fact {
     }
 }
 
-pub(super) fn consumer(id: &str) -> ConsumerId {
+pub(in crate::usage) fn consumer(id: &str) -> ConsumerId {
     ConsumerId::parse(id).unwrap()
 }
 
