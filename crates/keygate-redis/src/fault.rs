@@ -1,6 +1,10 @@
 //! What goes wrong between here and Redis.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    sync::Arc,
+};
 
 use keygate::port::StoreError;
 use redis::{ErrorKind, RedisError};
@@ -25,6 +29,9 @@ pub(crate) enum Fault {
     /// sent, and is told discreetly.
     #[error("{}", Discreet(.0))]
     Redis(RedisError),
+    /// A record has no JSON.
+    #[error("a key record cannot be written: {0}")]
+    Record(#[source] Arc<serde_json::Error>),
     /// A key of ours holds what we did not write, or an answer is not what our script says.
     #[error("{0}")]
     Foreign(String),
@@ -75,6 +82,7 @@ impl Fault {
                 .map_or(FaultKind::Connection, |_| FaultKind::Credentials),
             Self::Redis(error) => kind_of(error),
             Self::Foreign(_) => FaultKind::Foreign,
+            Self::Record(_) => FaultKind::Other,
             Self::Overloaded => FaultKind::Overloaded,
             Self::Paused => FaultKind::Paused,
         }
@@ -130,6 +138,30 @@ impl From<RedisError> for Fault {
     }
 }
 
+impl Fault {
+    /// This Redis key holds what we did not write. `what` says how it shows, and repeats no value.
+    pub(crate) fn foreign(key: &str, what: impl Display) -> Self {
+        Self::alien(format_args!("Redis key `{key}`: {what}"))
+    }
+
+    /// Says which key is at fault and what to do, where Redis or a script of ours found something
+    /// that is not ours under `key`.
+    pub(crate) fn at(self, key: &str) -> Self {
+        let Self::Redis(error) = &self else { return self };
+        match error.code() {
+            Some(SCRIPT_CODE) => Self::alien(error.detail().unwrap_or(key)),
+            Some("WRONGTYPE") => Self::foreign(key, "another type than keygate keeps here"),
+            _ => self,
+        }
+    }
+
+    fn alien(what: impl Display) -> Self {
+        Self::Foreign(format!(
+            "{what}; it is left as it is: restore it from a backup, or move away what is not keygate's"
+        ))
+    }
+}
+
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         Self::new(fault)
@@ -165,7 +197,7 @@ fn is_refusal(error: &RedisError) -> bool {
 /// An error of Redis, without what it repeats of a command.
 struct Discreet<'a>(&'a RedisError);
 
-impl fmt::Display for Discreet<'_> {
+impl Display for Discreet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = self.0;
         let Some(code) = error.code() else {

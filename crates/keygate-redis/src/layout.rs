@@ -2,6 +2,9 @@
 //!
 //! Keys of one consumer share the hash tag of its id, and therefore a node: what is charged together
 //! lies together. Ids are escaped, so that a brace in one cannot move the tag.
+//!
+//! Everything known of API keys and plans shares the tag `{keys}`: one commit changes several of
+//! them at once. These are data, and have no expiry; only the list of replicas has one.
 
 use std::fmt::Write;
 
@@ -66,6 +69,51 @@ impl Layout {
             None => format!("{}:usage:{{~}}", self.prefix),
         }
     }
+
+    /// A hash: each digest's record, as JSON.
+    pub(crate) fn records(&self) -> String {
+        self.of_keys("records")
+    }
+
+    /// A sorted set of `<id> <digest>`, all of score 0: every record, by id.
+    pub(crate) fn ids(&self) -> String {
+        self.of_keys("ids")
+    }
+
+    /// A sorted set of `<consumer> <id> <digest>`, all of score 0: the records of each consumer, by
+    /// id. A consumer's id holds no space, and nothing that sorts before one.
+    pub(crate) fn consumers(&self) -> String {
+        self.of_keys("consumers")
+    }
+
+    /// A hash: how many keys that are not revoked each plan has; plans without any are not in it.
+    pub(crate) fn plans_in_use(&self) -> String {
+        self.of_keys("plans-in-use")
+    }
+
+    /// A stream: what recent commits changed.
+    pub(crate) fn changes(&self) -> String {
+        self.of_keys("changes")
+    }
+
+    /// The channel on which a change is announced.
+    pub(crate) fn changed(&self) -> String {
+        self.of_keys("changed")
+    }
+
+    /// A hash: the text of the plans, its revision, and when it was applied.
+    pub(crate) fn plans(&self) -> String {
+        self.of_keys("plans")
+    }
+
+    /// A sorted set: the replicas, by when each was last heard of.
+    pub(crate) fn replicas(&self) -> String {
+        self.of_keys("replicas")
+    }
+
+    fn of_keys(&self, name: &str) -> String {
+        format!("{}:{{keys}}:{name}", self.prefix)
+    }
 }
 
 /// Text in which nothing means anything to Redis: letters, digits and `.@_-` stand for themselves,
@@ -102,5 +150,22 @@ mod tests {
             |consumer: Option<&ConsumerId>| layout.usage_bucket(consumer, Granularity::Day, start);
         assert_eq!(bucket(Some(&consumer("~"))), "keygate:usage:{%7E}:day:1772323200");
         assert_eq!(bucket(None), "keygate:usage:{~}:day:1772323200");
+    }
+
+    #[test]
+    fn all_of_api_keys_and_plans_shares_one_tag() {
+        let layout = Layout::new("keygate");
+        assert_eq!(layout.records(), "keygate:{keys}:records");
+        for key in [
+            layout.ids(),
+            layout.consumers(),
+            layout.plans_in_use(),
+            layout.changes(),
+            layout.changed(),
+            layout.plans(),
+            layout.replicas(),
+        ] {
+            assert!(key.starts_with("keygate:{keys}:"), "{key}");
+        }
     }
 }

@@ -6,16 +6,20 @@ mod clock;
 mod counters;
 mod fault;
 mod guard;
+mod keys;
 mod layout;
 mod link;
 mod script;
 mod start_up;
+#[cfg(test)]
+mod testing;
+mod usage;
 
 pub use self::{
     address::{Address, AddressError},
     fault::FaultKind,
     guard::{Circuit, Health},
+    keys::RedisKeys,
     start_up::ConnectError,
+    usage::{RedisUsage, UsageOptions, UsageStats},
 };
-mod usage;
-pub use self::usage::{RedisUsage, UsageOptions, UsageStats};

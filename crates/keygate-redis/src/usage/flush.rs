@@ -135,7 +135,7 @@ impl Flusher {
                     queue.extend(next);
                 }
                 // The runtime is ending.
-                Err(error) => round.failed(Fault::Connection(error.into())),
+                Err(error) => round.failed(Fault::Connection(Arc::new(error))),
             }
             self.figures.show_waiting(backlog.len());
         }

@@ -169,5 +169,5 @@ fn named(fault: Fault, key: &str) -> Fault {
 }
 
 fn interrupted(error: tokio::task::JoinError) -> Fault {
-    Fault::Connection(error.into())
+    Fault::Connection(Arc::new(error))
 }

@@ -1,0 +1,120 @@
+//! The key store: records, their indexes, and the log of what changed, in one slot.
+
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use keygate::{
+    key::{KeyDigest, KeyId},
+    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    record::KeyRecord,
+};
+use redis::cmd;
+
+use self::pages::Pages;
+use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
+
+/// How long a commit, or one step of a listing, may take.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// How many changes the log keeps. A replica that missed more forgets everything it cached.
+pub(crate) const CHANGES_KEPT: usize = 1_000;
+
+/// How many digests one change names. A larger commit makes replicas forget everything.
+const DIGESTS_NAMED: usize = 100;
+
+/// Key records in Redis, shared by all replicas. Nothing is cached here.
+///
+/// A commit is one script and one atomic step. When its answer did not come in time, whether it was
+/// done is unknown; it is not tried again.
+///
+/// A listing takes one step for each 500 records that it reads, and each step at most two seconds.
+/// Records of one consumer are found by an index; plan and status are compared record by record.
+#[derive(Debug)]
+pub struct RedisKeys {
+    link: Arc<Link>,
+    layout: Layout,
+    find_within: Duration,
+    pages: Pages,
+    commit: Script,
+}
+
+impl RedisKeys {
+    /// A store whose `find`, which stands on the request path, takes no longer than `find_within`.
+    pub(crate) fn new(link: Arc<Link>, layout: Layout, find_within: Duration) -> Self {
+        let pages = Pages::new(Arc::clone(&link), layout.clone());
+        let commit = Script::new(concat!(include_str!("../kinds.lua"), include_str!("commit.lua")));
+        Self { link, layout, find_within, pages, commit }
+    }
+
+    async fn record(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, Fault> {
+        let records = self.layout.records();
+        let mut find = cmd("HGET");
+        find.arg(&records).arg(digest.to_string());
+        let found: Result<Option<Vec<u8>>, Fault> = self.link.query(&find, self.find_within).await;
+        let Some(json) = found.map_err(|fault| fault.at(&records))? else { return Ok(None) };
+        read(&json)
+            .filter(|record| record.digest == *digest)
+            .map(|record| Some(Arc::new(record)))
+            .ok_or_else(|| unreadable(&records, digest))
+    }
+
+    async fn write(&self, records: &[KeyRecord]) -> Result<Commit, Fault> {
+        if records.is_empty() {
+            return Ok(Commit::Done);
+        }
+        let layout = &self.layout;
+        let keys = [
+            layout.records(),
+            layout.ids(),
+            layout.consumers(),
+            layout.plans_in_use(),
+            layout.changes(),
+        ];
+        let mut args = vec![layout.changed(), CHANGES_KEPT.to_string(), DIGESTS_NAMED.to_string()];
+        for record in records {
+            args.push(serde_json::to_string(record).map_err(|error| Fault::Record(error.into()))?);
+        }
+        let answer = self.link.call(&self.commit, &keys, &args, WITHIN).await;
+        let done: bool = answer.map_err(|fault: Fault| fault.at(&layout.records()))?;
+        Ok(if done { Commit::Done } else { Commit::Conflict })
+    }
+}
+
+impl KeyStore for RedisKeys {
+    fn find<'a>(
+        &'a self,
+        digest: &'a KeyDigest,
+    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move { Ok(self.record(digest).await?) })
+    }
+
+    fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move { Ok(self.pages.of_id(id).await?) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a KeyFilter,
+    ) -> Answer<'a, Result<Vec<Arc<KeyRecord>>, StoreError>> {
+        Answer::later(async move { Ok(self.pages.of(filter).await?) })
+    }
+
+    fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>> {
+        Answer::later(async move { Ok(self.write(records).await?) })
+    }
+}
+
+/// The record that this is. Why it is none would repeat what somebody else put here, so it is lost.
+fn read(json: &[u8]) -> Option<KeyRecord> {
+    serde_json::from_slice(json).ok()
+}
+
+fn unreadable(records: &str, field: &(impl std::fmt::Debug + ?Sized)) -> Fault {
+    Fault::foreign(
+        records,
+        format_args!("field {field:?} is not its key record, or is a newer version's"),
+    )
+}

@@ -1,0 +1,56 @@
+//! A link to a server of a test's own, and records to keep there.
+
+use std::sync::Arc;
+
+use deadpool_redis::{Manager, Pool};
+use keygate::{
+    key::{Digester, KeyId},
+    record::KeyRecord,
+};
+use keygate_tests::RedisServer;
+use redis::AsyncConnectionConfig;
+use serde_json::json;
+
+use crate::{layout::Layout, link::Link};
+
+/// A link of its own, as every replica has one.
+pub(crate) fn link(server: &RedisServer) -> Arc<Link> {
+    link_to(&server.url())
+}
+
+pub(crate) fn link_to(url: &str) -> Arc<Link> {
+    // How long an answer may take is the link's affair.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let manager = Manager::new_with_config(url, config).unwrap();
+    let pool = Pool::builder(manager).max_size(1).build().unwrap();
+    Arc::new(Link::new(pool))
+}
+
+pub(crate) fn layout() -> Layout {
+    Layout::new("kg")
+}
+
+/// A new record.
+pub(crate) fn record(consumer: &str, plan: &str) -> KeyRecord {
+    let id = KeyId::random().unwrap();
+    serde_json::from_value(json!({
+        "id": id,
+        "digest": Digester::sha256().digest(id.to_string().as_bytes()),
+        "hint": "kg_test_…1234",
+        "consumer": consumer,
+        "plan": plan,
+        "status": "active",
+        "created": "2026-01-01T00:00:00Z",
+        "lineage": id,
+        "revision": 0,
+    }))
+    .unwrap()
+}
+
+/// What a change of a record would write.
+pub(crate) fn changed(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -> KeyRecord {
+    let mut next = record.clone();
+    next.revision += 1;
+    change(&mut next);
+    next
+}
