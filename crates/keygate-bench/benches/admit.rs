@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use keygate::{
-    clock::Clock,
+    clock::{AnchoredClock, Clock},
     port::{Charge, CounterStore, KeyStore, UsageStore},
     usage::{Outcome, StatusClass, UsageEvent},
 };
@@ -102,7 +102,10 @@ fn steps(table: Table, setup: &Setup, key: &str) -> Table {
             let key = key.to_owned();
             move || Sha256::digest(key.as_bytes())
         })
-        .op("one look at the clock (of 3)", || keygate::clock::SystemClock.now())
+        .op("one look at the clock (of 3)", {
+            let clock = AnchoredClock::new();
+            move || clock.now()
+        })
 }
 
 /// What the stores take of it.
@@ -112,6 +115,7 @@ fn ports(table: Table, setup: &Setup, key: &str) -> Table {
     let plans = setup.gate.plans();
     let plan = plans.find("pro").expect("the only plan");
     let limits = plan.charges(setup.requirement.named_operation()).clone();
+    let clock = AnchoredClock::new();
     let [find, charge, meter] = std::array::from_fn(|_| setup.clone());
     let (owner, metered) = (record.clone(), record);
     table
@@ -123,7 +127,7 @@ fn ports(table: Table, setup: &Setup, key: &str) -> Table {
         })
         .op("store: record (in settle)", move || {
             meter.usage.record(&UsageEvent {
-                at: keygate::clock::SystemClock.now(),
+                at: clock.now(),
                 key: Some((metered.id, &metered.consumer)),
                 operation: meter.requirement.named_operation(),
                 outcome: Outcome::Admitted(StatusClass::Success),

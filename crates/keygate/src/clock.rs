@@ -92,10 +92,76 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock room")]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        Timestamp(since_epoch.map_or(0, whole_micros))
+        Timestamp(nanos_since_epoch() / 1_000)
+    }
+}
+
+/// The wall clock, read through the processor's own counter of time: what a gate asks unless told
+/// otherwise.
+///
+/// Asking the operating system takes as long as a limit takes to decide. So this clock asks it every
+/// ten milliseconds, and in between adds what the counter says has passed. It is at most ten
+/// milliseconds late to follow when the wall clock is set, and a few microseconds off when it is not:
+/// the counter's pace is measured once in a process, which takes about a millisecond, and no error
+/// of it lasts longer than those ten milliseconds. Each of them may end with a small step, forward
+/// or back.
+///
+/// Without a counter that ticks evenly it asks the operating system instead.
+#[derive(Debug)]
+pub struct AnchoredClock {
+    counter: quanta::Clock,
+    /// What the counter showed when the wall clock was last asked, in nanoseconds.
+    anchored_at: AtomicU64,
+    /// How far the wall clock was ahead of it then, modulo 2^64.
+    ahead: AtomicU64,
+}
+
+/// How long the counter is trusted, in nanoseconds.
+const ANCHORED_FOR: u64 = 10_000_000;
+
+impl AnchoredClock {
+    /// A clock, set by the operating system's.
+    #[must_use]
+    pub fn new() -> Self {
+        let counter = quanta::Clock::new();
+        let clock = Self { counter, anchored_at: AtomicU64::new(0), ahead: AtomicU64::new(0) };
+        clock.anchor(clock.ticked());
+        clock
+    }
+
+    /// Nanoseconds by the counter, since some instant or other.
+    fn ticked(&self) -> u64 {
+        self.counter.delta_as_nanos(0, self.counter.raw())
+    }
+
+    #[cold]
+    fn anchor(&self, ticked: u64) -> u64 {
+        let ahead = nanos_since_epoch().wrapping_sub(ticked);
+        self.ahead.store(ahead, Ordering::Relaxed);
+        // Whoever sees this sees the line above, or a later one.
+        self.anchored_at.store(ticked, Ordering::Release);
+        ahead
+    }
+}
+
+impl Default for AnchoredClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for AnchoredClock {
+    fn now(&self) -> Timestamp {
+        let ticked = self.ticked();
+        // A counter that was reset while the machine slept lies before its anchor: far away too.
+        let since_anchor = ticked.wrapping_sub(self.anchored_at.load(Ordering::Acquire));
+        let ahead = if since_anchor < ANCHORED_FOR {
+            self.ahead.load(Ordering::Relaxed)
+        } else {
+            self.anchor(ticked)
+        };
+        Timestamp(ticked.wrapping_add(ahead) / 1_000)
     }
 }
 
@@ -136,6 +202,12 @@ impl Clock for ManualClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the clock room")]
+fn nanos_since_epoch() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn whole_micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
@@ -155,5 +227,37 @@ mod tests {
     #[test]
     fn the_system_clock_is_past_2020() {
         assert!(SystemClock.now().seconds() > 1_577_836_800);
+    }
+
+    /// Between two looks at the wall clock; a step of its own there would have to end the wait.
+    fn assert_follows(clock: &AnchoredClock) {
+        const MICROS: u64 = 1_000;
+        let agrees = || {
+            let (before, shown, after) = (SystemClock.now(), clock.now(), SystemClock.now());
+            before.micros_since(shown).max(shown.micros_since(after)) < MICROS
+        };
+        assert!((0..100).any(|_| agrees()), "{clock:?} at {:?}", SystemClock.now());
+    }
+
+    #[test]
+    fn an_anchored_clock_follows_the_wall_clock() {
+        let clock = AnchoredClock::new();
+        assert_follows(&clock);
+        let anchored_at = clock.anchored_at.load(Ordering::Relaxed);
+        while clock.anchored_at.load(Ordering::Relaxed) == anchored_at {
+            clock.now();
+        }
+        assert_follows(&clock);
+    }
+
+    #[test]
+    fn an_anchored_clock_outlives_a_counter_that_was_reset_and_a_wall_clock_that_was_set() {
+        let clock = AnchoredClock::new();
+        let beyond = clock.ticked() + 1_000 * ANCHORED_FOR;
+        for wrong in [beyond, 0] {
+            clock.anchored_at.store(wrong, Ordering::Relaxed);
+            clock.ahead.fetch_add(1_000 * ANCHORED_FOR, Ordering::Relaxed);
+            assert_follows(&clock);
+        }
     }
 }

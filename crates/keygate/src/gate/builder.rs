@@ -2,7 +2,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{Failed, Gate, NEXT_GATE};
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{AnchoredClock, Clock},
     key::{Digester, KeyFormat},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
     plan::LivePlans,
@@ -18,7 +18,7 @@ pub struct GateBuilder {
     keys: Option<Arc<dyn KeyStore>>,
     counters: Option<Arc<dyn CounterStore>>,
     usage: Option<Arc<dyn UsageStore>>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     format: KeyFormat,
     digester: Digester,
     wire: Wire,
@@ -32,7 +32,7 @@ impl GateBuilder {
             keys: None,
             counters: None,
             usage: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
             format: KeyFormat::default(),
             digester: Digester::default(),
             wire: Wire::default(),
@@ -55,9 +55,10 @@ impl GateBuilder {
         Self { usage: Some(usage), ..self }
     }
 
-    /// The clock, for the dates of keys, for usage, and for counters in memory.
+    /// The clock, for the dates of keys, for usage, and for counters in memory; an
+    /// [`AnchoredClock`] by default.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self }
+        Self { clock: Some(clock), ..self }
     }
 
     /// The form of the keys it issues and takes; `kg_live_…` by default.
@@ -97,7 +98,7 @@ impl GateBuilder {
         if let Some(path) = self.public_paths.iter().find(|path| !path.starts_with('/')) {
             return Err(GateError::PublicPath { given: path.clone() });
         }
-        let clock = self.clock;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(AnchoredClock::new()));
         let usage = self.usage.unwrap_or_else(|| Arc::new(MemoryUsage::default()));
         Ok(Arc::new(Gate {
             number: NEXT_GATE.fetch_add(1, Ordering::Relaxed),

@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder as Hasher, HashTable};
 use smallvec::SmallVec;
 
 use crate::{
-    clock::{Clock, SystemClock, Timestamp},
+    clock::{AnchoredClock, Clock, Timestamp},
     key::KeyId,
     limit::{Level, Readings, Rule, State, decide},
     plan::{Limit, Name, Partition},
@@ -95,7 +95,7 @@ impl MemoryCounters {
 
 impl Default for MemoryCounters {
     fn default() -> Self {
-        Self::new(Arc::new(SystemClock))
+        Self::new(Arc::new(AnchoredClock::new()))
     }
 }
 
