@@ -3,8 +3,6 @@ use std::{num::NonZeroU64, time::Duration};
 use super::{Reading, State};
 use crate::{clock::Timestamp, period::Window};
 
-const MICROS_PER_SECOND: u64 = 1_000_000;
-
 /// How long a window's usage is kept beyond its end: a clock that steps back across it finds it.
 const SLACK: Duration = Duration::from_secs(300);
 
@@ -22,8 +20,8 @@ pub struct Level {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refill {
     /// Bit by bit: `num` parts a microsecond, from `delay` microseconds on, which is now unless the
-    /// clock stepped back.
-    Flow { num: NonZeroU64, delay: u64 },
+    /// clock stepped back. An exhausted burst takes `full_seconds` to come back.
+    Flow { num: NonZeroU64, delay: u64, full_seconds: u64 },
     /// All at once, at the window's end. `at` is now, or the last charge if the clock stepped back.
     Turn { window: Window, at: Timestamp },
 }
@@ -48,7 +46,12 @@ impl Level {
     /// Whole units left.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.capacity.saturating_sub(self.used) / self.unit
+        let left = self.capacity.saturating_sub(self.used);
+        match self.refill {
+            Refill::Flow { .. } => left / self.unit,
+            // A quota's unit weighs 1, and a division takes as long as all the rest.
+            Refill::Turn { .. } => left,
+        }
     }
 
     /// The state to store after a charge was made.
@@ -67,7 +70,7 @@ impl Level {
     #[must_use]
     pub fn forgotten_at(&self) -> Timestamp {
         match self.refill {
-            Refill::Flow { num, delay } => {
+            Refill::Flow { num, delay, .. } => {
                 let wait = delay.saturating_add(self.used.div_ceil(num.get()));
                 Timestamp::from_micros(self.now.micros().saturating_add(wait))
             }
@@ -92,10 +95,11 @@ impl Level {
     /// What to tell about a charge of `cost` that did or did not fit this limit.
     #[must_use]
     pub fn reading(&self, cost: u64, within: bool) -> Reading {
+        let remaining = self.remaining();
         Reading {
             within,
-            remaining: self.remaining(),
-            reset_micros: self.reset_micros(),
+            remaining,
+            reset_micros: self.reset_micros(remaining),
             retry_micros: if within { Some(0) } else { self.retry_micros(cost) },
             window_seconds: self.window_seconds(),
         }
@@ -105,11 +109,11 @@ impl Level {
         self.used.saturating_add(cost.saturating_mul(self.unit.get()))
     }
 
-    fn reset_micros(&self) -> u64 {
+    fn reset_micros(&self, remaining: u64) -> u64 {
         if self.used == 0 {
             return 0;
         }
-        let after_next = self.remaining().saturating_add(1).saturating_mul(self.unit.get());
+        let after_next = remaining.saturating_add(1).saturating_mul(self.unit.get());
         self.until_used(self.capacity.saturating_sub(after_next))
     }
 
@@ -131,9 +135,7 @@ impl Level {
 
     fn window_seconds(&self) -> u64 {
         match self.refill {
-            Refill::Flow { num, .. } => {
-                self.capacity.div_ceil(num.get()).div_ceil(MICROS_PER_SECOND).max(1)
-            }
+            Refill::Flow { full_seconds, .. } => full_seconds,
             Refill::Turn { window, .. } => window.seconds(),
         }
     }

@@ -6,12 +6,17 @@ use crate::clock::Timestamp;
 /// The largest numerator: what drains in a second then stays far below 2^63.
 const MAX_NUM: u64 = (1 << 32) - 1;
 
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
 /// A count per time with a burst, as an exact fraction; see the [module](super) for the theory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     num: NonZeroU64,
     den: NonZeroU64,
     burst: u64,
+    /// How long an exhausted burst takes to come back: worked out once, so that a request divides
+    /// less.
+    full_seconds: u64,
 }
 
 impl Rate {
@@ -36,7 +41,9 @@ impl Rate {
         if burst > most {
             return Err(RuleError::TooLarge { most });
         }
-        Ok(Self { num, den, burst })
+        let full_micros = burst.saturating_mul(den.get()).div_ceil(num.get());
+        let full_seconds = full_micros.div_ceil(MICROS_PER_SECOND).max(1);
+        Ok(Self { num, den, burst, full_seconds })
     }
 
     /// The most that can be charged at once, in units.
@@ -66,7 +73,8 @@ impl Rate {
         let backlog = state.used.saturating_mul(self.den.get()).saturating_add(part);
         let drained = now.micros_since(state.at).saturating_mul(self.num.get());
         let used = backlog.min(capacity).saturating_sub(drained);
-        let refill = Refill::Flow { num: self.num, delay: state.at.micros_since(now) };
+        let delay = state.at.micros_since(now);
+        let refill = Refill::Flow { num: self.num, delay, full_seconds: self.full_seconds };
         Level::new(now, used, self.den, capacity, refill)
     }
 }
