@@ -80,9 +80,20 @@ mod set;
 /// ```
 ///
 /// [RFC 6749, section 3.3]: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Scope(Arc<str>);
+pub struct Scope {
+    text: Arc<str>,
+    wildcards: Wildcards,
+}
+
+/// Where a scope has wildcards: most have none, and most others have one at the end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Wildcards {
+    None,
+    Last,
+    Several,
+}
 
 impl Scope {
     /// The longest scope, in bytes.
@@ -94,7 +105,7 @@ impl Scope {
     /// The scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether whoever holds this scope may do everything that `other` stands for.
@@ -125,10 +136,18 @@ impl Scope {
     /// Allocates nothing.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        // Without a wildcard, or in the same words, no look at the segments is needed.
-        if self.0 == other.0 || !self.0.bytes().any(|byte| byte == b'*') {
-            return self.0 == other.0;
+        match self.wildcards {
+            Wildcards::None => self.text == other.text,
+            // What precedes the `*` is names, and ends with the colon if there are any.
+            Wildcards::Last => {
+                let head = self.text.strip_suffix(Self::WILDCARD);
+                head.is_some_and(|head| other.text.starts_with(head))
+            }
+            Wildcards::Several => self.covers_by_segment(other),
         }
+    }
+
+    fn covers_by_segment(&self, other: &Self) -> bool {
         let mut own = self.segments().peekable();
         let mut theirs = other.segments();
         while let Some(segment) = own.next() {
@@ -148,7 +167,7 @@ impl Scope {
 
     /// As bytes, for looking up every character would take most of a decision's time.
     fn segments(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.as_bytes().split(|byte| *byte == b':')
+        self.text.as_bytes().split(|byte| *byte == b':')
     }
 }
 
@@ -157,7 +176,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         check(text)?;
-        Ok(Self(text.into()))
+        Ok(Self { text: text.into(), wildcards: Wildcards::of(text) })
     }
 }
 
@@ -179,19 +198,25 @@ impl TryFrom<String> for Scope {
 
 impl AsRef<str> for Scope {
     fn as_ref(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.text).finish()
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.text)
     }
 }
 
 impl Serialize for Scope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(&self.text)
     }
 }
 
@@ -244,6 +269,16 @@ pub enum ScopeError {
         /// The segment at fault.
         segment: Box<str>,
     },
+}
+
+impl Wildcards {
+    fn of(text: &str) -> Self {
+        match text.find(Scope::WILDCARD) {
+            None => Self::None,
+            Some(first) if first + Scope::WILDCARD.len() == text.len() => Self::Last,
+            Some(_) => Self::Several,
+        }
+    }
 }
 
 fn check(text: &str) -> Result<(), ScopeError> {

@@ -1,8 +1,4 @@
-use std::{
-    collections::{BTreeSet, btree_set},
-    fmt,
-    str::FromStr,
-};
+use std::{fmt, slice, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +17,8 @@ use super::{Scope, ScopeError};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ScopeSet(BTreeSet<Scope>);
+#[serde(from = "Vec<Scope>")]
+pub struct ScopeSet(Box<[Scope]>);
 
 impl ScopeSet {
     /// Reads a list of scopes, one text each.
@@ -59,11 +55,11 @@ impl ScopeSet {
     /// [`covers`](Self::covers).
     #[must_use]
     pub fn contains(&self, scope: &Scope) -> bool {
-        self.0.contains(scope)
+        self.0.binary_search(scope).is_ok()
     }
 
     /// The scopes in byte order.
-    pub fn iter(&self) -> btree_set::Iter<'_, Scope> {
+    pub fn iter(&self) -> slice::Iter<'_, Scope> {
         self.0.iter()
     }
 
@@ -82,13 +78,21 @@ impl ScopeSet {
 
 impl FromIterator<Scope> for ScopeSet {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().collect())
+        Self::from(scopes.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl From<Vec<Scope>> for ScopeSet {
+    fn from(mut scopes: Vec<Scope>) -> Self {
+        scopes.sort_unstable();
+        scopes.dedup();
+        Self(scopes.into())
     }
 }
 
 impl<'a> IntoIterator for &'a ScopeSet {
     type Item = &'a Scope;
-    type IntoIter = btree_set::Iter<'a, Scope>;
+    type IntoIter = slice::Iter<'a, Scope>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
