@@ -85,7 +85,7 @@ fn refuse<R: From<String>>(rejection: Rejection) -> Response<R> {
 
 fn append(headers: &mut HeaderMap, fields: Fields) {
     for (name, value) in fields {
-        if let Ok(value) = HeaderValue::try_from(value) {
+        if let Some(value) = value.into_made(|text| HeaderValue::try_from(text).ok()) {
             headers.append(HeaderName::from_static(name), value);
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     gate::Pending,
     limit::{Reading, Readings, Rule},
-    plan::{Limit, Name},
+    plan::{Charged, Limit, Name},
     record::Caller,
     requirement::Requirement,
     wire::{Fields, Reply, Wire},
@@ -89,18 +89,31 @@ pub enum Verdict {
 /// Limits and what each said.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
-    limits: Arc<[Limit]>,
+    charged: Option<Arc<Charged>>,
     readings: Readings,
 }
 
 impl Counted {
-    pub(crate) fn new(limits: Arc<[Limit]>, readings: Readings) -> Self {
-        Self { limits, readings }
+    pub(crate) fn new(charged: Arc<Charged>, readings: Readings) -> Self {
+        Self { charged: Some(charged), readings }
     }
 
     /// Each limit with its reading, in the order of the plan. Empty when nothing was counted.
     pub fn iter(&self) -> impl Iterator<Item = (&Limit, &Reading)> {
-        self.limits.iter().zip(&self.readings)
+        self.limits().iter().zip(&self.readings)
+    }
+
+    fn limits(&self) -> &[Limit] {
+        self.charged.as_deref().map_or(&[], |charged| charged)
+    }
+
+    /// What was charged, if anything was, and the readings.
+    pub(crate) fn charged(&self) -> Option<&Charged> {
+        self.charged.as_deref()
+    }
+
+    pub(crate) fn readings(&self) -> &[Reading] {
+        &self.readings
     }
 
     /// Whether there is nothing to tell.

@@ -12,7 +12,7 @@ use crate::{
 impl Pending {
     /// Counts an authorized request against every limit of its plan that counts its operation.
     pub(super) async fn charge(&self, caller: Caller, cost: u64) -> Result<Admitted, Box<Refusal>> {
-        let limits = Arc::clone(caller.plan().charges(self.requirement.named_operation()));
+        let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
         if limits.is_empty() {
             return Ok(Admitted::new(caller, cost, Counted::default(), false));
         }

@@ -35,6 +35,7 @@ mod name;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Deref,
     sync::Arc,
 };
 
@@ -44,7 +45,10 @@ pub use self::{
     live::LivePlans,
     name::{MAX_NAME_LEN, Name, NameError},
 };
-use crate::scope::{Scope, ScopeSet};
+use crate::{
+    scope::{Scope, ScopeSet},
+    wire::LastPolicy,
+};
 
 /// The most limits a plan may have.
 pub const MAX_LIMITS: usize = 16;
@@ -55,13 +59,19 @@ pub struct Plan {
     name: Name,
     scopes: ScopeSet,
     limits: Arc<[Limit]>,
-    /// The limits that count each operation some limit names, and last those that count the rest:
-    /// worked out here so that a request only looks them up.
-    by_operation: Box<[OperationLimits]>,
+    /// The limits that count each operation some limit names: worked out here so that a request only
+    /// looks them up.
+    by_operation: Box<[(Name, Arc<Charged>)]>,
+    /// Those that count all other operations.
+    otherwise: Arc<Charged>,
 }
 
-/// The limits that count one operation, or those that count what no limit names.
-type OperationLimits = (Option<Name>, Arc<[Limit]>);
+/// Limits that are charged together.
+#[derive(Debug)]
+pub(crate) struct Charged {
+    limits: Arc<[Limit]>,
+    pub(crate) last_policy: LastPolicy,
+}
 
 impl Plan {
     /// Begins a plan.
@@ -90,10 +100,27 @@ impl Plan {
     /// The limits that count a request of this operation, in the order given.
     #[must_use]
     pub fn charges(&self, operation: Option<&Name>) -> &Arc<[Limit]> {
-        self.by_operation
-            .iter()
-            .find(|(named, _)| named.is_none() || named.as_ref() == operation)
-            .map_or(&self.limits, |(_, limits)| limits)
+        &self.charged(operation).limits
+    }
+
+    pub(crate) fn charged(&self, operation: Option<&Name>) -> &Arc<Charged> {
+        let named = self.by_operation.iter().find(|(named, _)| Some(named) == operation);
+        named.map_or(&self.otherwise, |(_, charged)| charged)
+    }
+}
+
+impl Charged {
+    fn of(limits: &[Limit], operation: Option<&Name>) -> Arc<Self> {
+        let limits = limits.iter().filter(|limit| limit.counts(operation)).cloned().collect();
+        Arc::new(Self { limits, last_policy: LastPolicy::default() })
+    }
+}
+
+impl Deref for Charged {
+    type Target = [Limit];
+
+    fn deref(&self) -> &[Limit] {
+        &self.limits
     }
 }
 
@@ -151,22 +178,12 @@ impl PlanBuilder {
             }
             limits.push(limit);
         }
-        let by_operation = by_operation(&limits);
-        Ok(Plan { name, scopes, limits: limits.into(), by_operation })
+        let named: BTreeSet<&Name> = limits.iter().flat_map(Limit::operations).collect();
+        let charged = |name: &Name| (name.clone(), Charged::of(&limits, Some(name)));
+        let by_operation = named.into_iter().map(charged).collect();
+        let otherwise = Charged::of(&limits, None);
+        Ok(Plan { name, scopes, limits: limits.into(), by_operation, otherwise })
     }
-}
-
-fn by_operation(limits: &[Limit]) -> Box<[OperationLimits]> {
-    let named: BTreeSet<&Name> = limits.iter().flat_map(Limit::operations).collect();
-    named
-        .into_iter()
-        .map(Some)
-        .chain([None])
-        .map(|operation| {
-            let counted = limits.iter().filter(|limit| limit.counts(operation)).cloned().collect();
-            (operation.cloned(), counted)
-        })
-        .collect()
 }
 
 /// The plans of an API, by name.

@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-use super::Wire;
+use super::{FieldValue, Wire};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
 /// Header fields to append to a response: names in lower case, values of visible ASCII.
-pub type Fields = SmallVec<[(&'static str, String); 2]>;
+pub type Fields = SmallVec<[(&'static str, FieldValue); 2]>;
 
 const RATELIMIT: &str = "ratelimit";
 const RATELIMIT_POLICY: &str = "ratelimit-policy";
@@ -63,23 +63,26 @@ impl Wire {
     /// The fields for a response to a counted request.
     pub(crate) fn fields(&self, counted: &Counted, cross_origin: bool) -> Fields {
         let mut fields = Fields::new();
-        if counted.is_empty() {
+        let Some(charged) = counted.charged() else {
             return fields;
-        }
+        };
         if self.rate_limit_fields.draft() {
-            fields.push((RATELIMIT_POLICY, list(counted, policy)));
-            fields.push((RATELIMIT, list(counted, service_limit)));
+            fields.push((
+                RATELIMIT_POLICY,
+                charged.last_policy.of(counted, || list(counted, policy)),
+            ));
+            fields.push((RATELIMIT, list(counted, service_limit).into()));
         }
         if self.rate_limit_fields.legacy()
             && let Some((limit, reading)) = nearest_to_its_end(counted)
         {
             let reset = whole_seconds(reading.reset_micros);
-            fields.push((LEGACY_LIMIT, limit.rule().capacity().to_string()));
-            fields.push((LEGACY_REMAINING, reading.remaining.to_string()));
-            fields.push((LEGACY_RESET, reset.to_string()));
+            fields.push((LEGACY_LIMIT, limit.rule().capacity().to_string().into()));
+            fields.push((LEGACY_REMAINING, reading.remaining.to_string().into()));
+            fields.push((LEGACY_RESET, reset.to_string().into()));
         }
         if cross_origin {
-            fields.push((EXPOSE_HEADERS, self.rate_limit_fields.exposed().to_owned()));
+            fields.push((EXPOSE_HEADERS, self.rate_limit_fields.exposed().to_owned().into()));
         }
         fields
     }
@@ -96,32 +99,56 @@ fn nearest_to_its_end(counted: &Counted) -> Option<(&Limit, &Reading)> {
 
 /// A structured-field list with one item a limit, named by a quoted string. Names of limits hold no
 /// character that would need an escape.
-fn list(counted: &Counted, parameters: impl Fn(&mut String, &Limit, &Reading)) -> String {
-    const PER_ITEM: usize = 48;
-    let mut text = String::with_capacity(counted.iter().count() * PER_ITEM);
-    for (limit, reading) in counted.iter() {
+fn list(counted: &Counted, parameters: impl Fn(&Limit, &Reading) -> [Parameter; 2]) -> String {
+    let items =
+        || counted.iter().map(|(it, reading)| (it.name().as_str(), parameters(it, reading)));
+    // Measured first: a string with room to spare is copied, or carries its spare room along.
+    let length = |(name, parameters): (&str, [Parameter; 2])| {
+        let parameters = parameters.iter().map(Parameter::len).sum::<usize>();
+        GAP.len() + QUOTE.len() + name.len() + QUOTE.len() + parameters
+    };
+    let mut text =
+        String::with_capacity(items().map(length).sum::<usize>().saturating_sub(GAP.len()));
+    for (name, parameters) in items() {
         if !text.is_empty() {
-            text.push_str(", ");
+            text.push_str(GAP);
         }
-        text.push('"');
-        text.push_str(limit.name().as_str());
-        text.push('"');
-        parameters(&mut text, limit, reading);
+        text.push_str(QUOTE);
+        text.push_str(name);
+        text.push_str(QUOTE);
+        for parameter in parameters {
+            text.push_str(parameter.key);
+            text.push_str(itoa::Buffer::new().format(parameter.value));
+        }
     }
     text
 }
 
-fn policy(text: &mut String, limit: &Limit, reading: &Reading) {
-    parameter(text, ";q=", limit.rule().capacity());
-    parameter(text, ";w=", reading.window_seconds);
+const GAP: &str = ", ";
+const QUOTE: &str = "\"";
+
+fn policy(limit: &Limit, reading: &Reading) -> [Parameter; 2] {
+    let capacity = Parameter::new(";q=", limit.rule().capacity());
+    [capacity, Parameter::new(";w=", reading.window_seconds)]
 }
 
-fn service_limit(text: &mut String, _: &Limit, reading: &Reading) {
-    parameter(text, ";r=", reading.remaining);
-    parameter(text, ";t=", whole_seconds(reading.reset_micros));
+fn service_limit(_: &Limit, reading: &Reading) -> [Parameter; 2] {
+    let remaining = Parameter::new(";r=", reading.remaining);
+    [remaining, Parameter::new(";t=", whole_seconds(reading.reset_micros))]
 }
 
-fn parameter(text: &mut String, key: &str, value: u64) {
-    text.push_str(key);
-    text.push_str(itoa::Buffer::new().format(value.min(MAX_INTEGER)));
+struct Parameter {
+    key: &'static str,
+    value: u64,
+}
+
+impl Parameter {
+    fn new(key: &'static str, value: u64) -> Self {
+        Self { key, value: value.min(MAX_INTEGER) }
+    }
+
+    fn len(&self) -> usize {
+        let digits = self.value.checked_ilog10().unwrap_or(0).saturating_add(1);
+        self.key.len() + usize::try_from(digits).unwrap_or(0)
+    }
 }

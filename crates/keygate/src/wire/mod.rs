@@ -5,14 +5,20 @@
 
 mod credential;
 mod fields;
+mod policy;
 mod reply;
+mod value;
 
 use crate::record::Caller;
 
-pub(crate) use self::credential::{Extraction, NoCredential, Place};
+pub(crate) use self::{
+    credential::{Extraction, NoCredential, Place},
+    policy::LastPolicy,
+};
 pub use self::{
     fields::{Fields, RateLimitFields},
     reply::Reply,
+    value::FieldValue,
 };
 
 /// The head of a request, as an adapter shows it.

@@ -129,17 +129,17 @@ impl Wire {
         };
         let mut headers = self.fields(rejection.counted(), rejection.is_cross_origin());
         if row.status == 503 && rejection.is_cross_origin() {
-            headers.push((EXPOSE_HEADERS, "Retry-After".to_owned()));
+            headers.push((EXPOSE_HEADERS, "Retry-After".to_owned().into()));
         }
-        headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned()));
+        headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned().into()));
         if let Some(error) = row.challenge {
             let parameters = self.challenge_parameters(error, rejection);
             let challenges =
                 self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
-            headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge)));
+            headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge.into())));
         }
         if let Some(seconds) = retry_after(row.status, rejection) {
-            headers.push((RETRY_AFTER, seconds.to_string()));
+            headers.push((RETRY_AFTER, seconds.to_string().into()));
         }
         // A struct of text and numbers always serializes.
         let body = serde_json::to_string(&problem).unwrap_or_default();

@@ -17,7 +17,7 @@ use keygate::{
     requirement::Requirement,
     usage::{Outcome, Rollup, UsageEvent, UsageQuery},
     verdict::{Admission, Rejection},
-    wire::{RequestHead, RequestHeadMut},
+    wire::{FieldValue, RequestHead, RequestHeadMut},
 };
 
 /// When every test begins. A day ends twelve hours later.
@@ -178,9 +178,9 @@ pub(crate) fn any_key() -> Arc<Requirement> {
 
 /// The value of a field that may stand once.
 #[track_caller]
-pub(crate) fn field<'f>(fields: &'f [(&'static str, String)], name: &str) -> Option<&'f str> {
+pub(crate) fn field<'f>(fields: &'f [(&'static str, FieldValue)], name: &str) -> Option<&'f str> {
     let mut values = fields.iter().filter(|(field, _)| *field == name);
-    let value = values.next().map(|(_, value)| value.as_str());
+    let value = values.next().map(|(_, value)| &**value);
     assert_eq!(values.next(), None, "{name} stands twice");
     value
 }

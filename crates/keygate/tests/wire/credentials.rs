@@ -77,7 +77,7 @@ fn assert_refusal(rejection: &Rejection, request: &Request, status: u16, error: 
     assert_eq!(reply.status, status);
     let names: Vec<_> = reply.headers.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["content-type", "www-authenticate"]);
-    assert_eq!(reply.headers[0].1, "application/problem+json");
+    assert_eq!(&*reply.headers[0].1, "application/problem+json");
 
     let (scheme, parameters) = challenge(&reply.headers[1].1);
     assert_eq!(scheme, "Bearer");

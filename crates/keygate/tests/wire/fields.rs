@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use keygate::{
     keyring::{Issued, NewKey},
     limit::MAX_EXACT,
@@ -60,6 +61,35 @@ fn the_draft_syntax_is_exact() {
     assert_eq!(field(&fields, "ratelimit"), Some(state));
 }
 
+/// The spring day of New York is an hour short, and its policy must not be that of the day before.
+#[test]
+fn a_policy_follows_the_length_of_the_window() {
+    let plans = r#"
+        [plans.free]
+        limits = [
+            { name = "daily", quota = 9, per = "day", zone = "America/New_York" },
+            { name = "searches", quota = 5, per = "day", operations = ["search"] },
+        ]
+    "#;
+    let desk = Desk::new(plans, |gate| gate);
+    let key = desk.issue(NewKey::new("acme", "free"));
+    let request = Request::bearer(key.key.expose());
+    let search = Arc::new(Requirement::default().operation("search").unwrap());
+    let told = |date: &str, requirement: &Arc<Requirement>| {
+        desk.clock.set(date.parse::<DateTime<Utc>>().unwrap().into());
+        let fields = settled(desk.ask(&request, requirement).unwrap());
+        field(&fields, "ratelimit-policy").unwrap().to_owned()
+    };
+    let (whole, short) = (r#""daily";q=9;w=86400"#, r#""daily";q=9;w=82800"#);
+    for _ in 0..2 {
+        assert_eq!(told("2026-03-07T12:00:00Z", &any_key()), whole);
+        let searches = format!(r#"{whole}, "searches";q=5;w=86400"#);
+        assert_eq!(told("2026-03-07T12:00:01Z", &search), searches);
+    }
+    assert_eq!(told("2026-03-08T12:00:00Z", &any_key()), short);
+    assert_eq!(told("2026-03-09T12:00:00Z", &any_key()), whole);
+}
+
 #[test]
 fn a_refusal_for_a_limit_tells_them_too() {
     let (desk, request) = desk(RateLimitFields::Draft);
@@ -77,12 +107,9 @@ fn a_refusal_for_a_limit_tells_them_too() {
 fn legacy_fields_are_those_of_the_limit_nearest_to_its_end() {
     let (desk, request) = desk(RateLimitFields::Legacy);
     let fields = settled(desk.ask(&request, &any_key()).unwrap());
-    let all = [
-        ("x-ratelimit-limit", "20".to_owned()),
-        ("x-ratelimit-remaining", "19".to_owned()),
-        ("x-ratelimit-reset", "1".to_owned()),
-    ];
-    assert_eq!(fields.as_slice(), all);
+    let all =
+        [("x-ratelimit-limit", "20"), ("x-ratelimit-remaining", "19"), ("x-ratelimit-reset", "1")];
+    assert!(fields.iter().map(|(name, value)| (*name, &**value)).eq(all), "{fields:?}");
     for _ in 0..49 {
         desk.clock.advance(Duration::from_secs(2));
         let _ = settled(desk.ask(&request, &costing(20)).unwrap());
