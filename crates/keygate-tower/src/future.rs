@@ -14,11 +14,17 @@ use tower_service::Service;
 pin_project! {
     /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
     pub struct ResponseFuture<S: Service<Request<B>>, B> {
-        // What the gate decides, and the service that waits for it, ready to be called.
-        pub(crate) asking: Option<(Asking, S, Request<B>)>,
         #[pin]
-        pub(crate) answering: Option<S::Future>,
-        pub(crate) admission: Option<Admission>,
+        pub(crate) state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    pub(crate) enum State<S: Service<Request<B>>, B> {
+        // What the gate decides, and the service that waits for it, ready to be called.
+        Asking { waiting: Option<(Asking, S, Request<B>)> },
+        Answering { #[pin] answer: S::Future, admission: Option<Admission> },
     }
 }
 
@@ -32,27 +38,27 @@ where
     type Output = Result<Response<R>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some((asking, ..)) = this.asking {
+        let mut state = self.project().state;
+        if let Projected::Asking { waiting } = state.as_mut().project()
+            && let Some((asking, ..)) = waiting
+        {
             let verdict = ready!(asking.as_mut().poll(cx));
-            if let Some((_, mut service, mut request)) = this.asking.take() {
+            if let Some((_, mut service, mut request)) = waiting.take() {
                 let admission = match verdict {
                     Ok(admission) => admission,
                     Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
                 };
                 request.extensions_mut().insert(admission.caller().clone());
-                this.answering.set(Some(service.call(request)));
-                *this.admission = Some(admission);
+                let answer = service.call(request);
+                state.set(State::Answering { answer, admission: Some(admission) });
             }
         }
         // Nothing is left to poll once a refusal was returned.
-        let Some(answering) = this.answering.as_pin_mut() else {
+        let Projected::Answering { answer, admission } = state.project() else {
             return Poll::Pending;
         };
-        let answer = ready!(answering.poll(cx));
-        let Some(admission) = this.admission.take() else {
-            return Poll::Ready(answer);
-        };
+        let answer = ready!(answer.poll(cx));
+        let Some(admission) = admission.take() else { return Poll::Ready(answer) };
         let fields = admission.fields();
         let verdict = admission.settle(answer.as_ref().ok().map(|it| it.status().as_u16()));
         Poll::Ready(answer.map(|mut response| {

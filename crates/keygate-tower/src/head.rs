@@ -1,45 +1,45 @@
-use http::{Uri, request::Parts};
+use http::{Request, Uri};
 use keygate::Caller;
 use keygate::wire::{RequestHead, RequestHeadMut};
 
 /// The head of a request, shown to the gate.
-pub(crate) struct Head<'r>(pub(crate) &'r mut Parts);
+pub(crate) struct Head<'r, B>(pub(crate) &'r mut Request<B>);
 
-impl RequestHead for Head<'_> {
+impl<B> RequestHead for Head<'_, B> {
     fn method(&self) -> &str {
-        self.0.method.as_str()
+        self.0.method().as_str()
     }
 
     fn path(&self) -> &str {
-        self.0.uri.path()
+        self.0.uri().path()
     }
 
     fn query(&self) -> Option<&str> {
-        self.0.uri.query()
+        self.0.uri().query()
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+        self.0.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     fn caller(&self) -> Option<&Caller> {
-        self.0.extensions.get()
+        self.0.extensions().get()
     }
 }
 
-impl RequestHeadMut for Head<'_> {
+impl<B> RequestHeadMut for Head<'_, B> {
     fn mark_sensitive(&mut self, header: &str) {
-        let values = self.0.headers.iter_mut().filter(|(name, _)| *name == header);
+        let values = self.0.headers_mut().iter_mut().filter(|(name, _)| name.as_str() == header);
         values.for_each(|(_, value)| value.set_sensitive(true));
     }
 
     fn remove(&mut self, header: &str) {
-        self.0.headers.remove(header);
+        self.0.headers_mut().remove(header);
     }
 
     fn set_path_and_query(&mut self, text: &str) {
-        let mut parts = std::mem::take(&mut self.0.uri).into_parts();
+        let mut parts = std::mem::take(self.0.uri_mut()).into_parts();
         parts.path_and_query = text.parse().ok();
-        self.0.uri = Uri::from_parts(parts).unwrap_or_default();
+        *self.0.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     }
 }

@@ -11,6 +11,12 @@ use crate::Keygate;
 /// until more is said. Cheap to clone; layers of one gate share everything.
 #[derive(Clone)]
 pub struct KeygateLayer {
+    // In one piece, for axum clones a layer several times a request.
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) requirement: Arc<Requirement>,
     pub(crate) cost: Option<Arc<CostOf>>,
@@ -22,7 +28,7 @@ impl KeygateLayer {
     /// A layer of this gate.
     #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, requirement: Arc::default(), cost: None }
+        Self { shared: Arc::new(Shared { gate, requirement: Arc::default(), cost: None }) }
     }
 
     /// See [`Requirement::require`].
@@ -30,7 +36,7 @@ impl KeygateLayer {
     /// # Errors
     /// If the query does not parse.
     pub fn require(self, query: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement).require(query).map(|it| self.demanding(it))
+        self.demand().require(query).map(|it| self.demanding(it))
     }
 
     /// See [`Requirement::operation`].
@@ -38,30 +44,37 @@ impl KeygateLayer {
     /// # Errors
     /// If the name is none.
     pub fn operation(self, name: &str) -> Result<Self, RequirementError> {
-        Requirement::clone(&self.requirement).operation(name).map(|it| self.demanding(it))
+        self.demand().operation(name).map(|it| self.demanding(it))
     }
 
     /// See [`Requirement::cost`].
     #[must_use]
     pub fn cost(self, units: u64) -> Self {
-        let requirement = Requirement::clone(&self.requirement).cost(units);
+        let requirement = self.demand().cost(units);
         self.with(requirement)
     }
 
     /// Weighs each request by its head, in units.
     #[must_use]
-    pub fn cost_from(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
-        Self { cost: Some(Arc::new(cost)), ..self }
+    pub fn cost_from(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.shared).cost = Some(Arc::new(cost));
+        self
     }
 
     /// Requires this, in place of all that was said before.
     #[must_use]
-    pub fn with(self, requirement: Requirement) -> Self {
-        Self { cost: None, ..self.demanding(requirement) }
+    pub fn with(mut self, requirement: Requirement) -> Self {
+        Arc::make_mut(&mut self.shared).cost = None;
+        self.demanding(requirement)
     }
 
-    fn demanding(self, requirement: Requirement) -> Self {
-        Self { requirement: Arc::new(requirement), ..self }
+    fn demand(&self) -> Requirement {
+        Requirement::clone(&self.shared.requirement)
+    }
+
+    fn demanding(mut self, requirement: Requirement) -> Self {
+        Arc::make_mut(&mut self.shared).requirement = Arc::new(requirement);
+        self
     }
 }
 
@@ -76,7 +89,7 @@ impl<S> Layer<S> for KeygateLayer {
 impl fmt::Debug for KeygateLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeygateLayer")
-            .field("requirement", &self.requirement)
+            .field("requirement", &self.shared.requirement)
             .finish_non_exhaustive()
     }
 }

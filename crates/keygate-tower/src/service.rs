@@ -6,7 +6,8 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{KeygateLayer, ResponseFuture, future::Asking, head::Head};
+use crate::future::{Asking, State};
+use crate::{KeygateLayer, ResponseFuture, head::Head, layer::Shared};
 
 /// A service behind a gate: what [`KeygateLayer`] makes.
 #[derive(Clone, Debug)]
@@ -28,25 +29,25 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S, B> {
         // The service that was polled ready is the one to call; its clone waits its turn.
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
 
-        let (mut parts, body) = request.into_parts();
-        let mut head = Head(&mut parts);
-        let mut future = ResponseFuture { asking: None, answering: None, admission: None };
-        let presented = self.layer.gate.present(&head, &self.layer.requirement);
-        self.layer.gate.conceal(&mut head, presented.as_ref());
-        if let Some(mut presented) = presented {
-            if let Some(cost) = &self.layer.cost {
-                presented = presented.costing(cost(&parts));
-            }
-            let asking: Asking = Box::pin(self.layer.gate.admit(presented));
-            future.asking = Some((asking, ready, Request::from_parts(parts, body)));
-        } else {
-            future.answering = Some(ready.call(Request::from_parts(parts, body)));
+        let Shared { gate, requirement, cost } = &*self.layer.shared;
+        let mut head = Head(&mut request);
+        let presented = gate.present(&head, requirement);
+        gate.conceal(&mut head, presented.as_ref());
+        let Some(mut presented) = presented else {
+            let state = State::Answering { answer: ready.call(request), admission: None };
+            return ResponseFuture { state };
+        };
+        if let Some(cost) = cost {
+            let (parts, body) = request.into_parts();
+            presented = presented.costing(cost(&parts));
+            request = Request::from_parts(parts, body);
         }
-        future
+        let asking: Asking = Box::pin(gate.admit(presented));
+        ResponseFuture { state: State::Asking { waiting: Some((asking, ready, request)) } }
     }
 }
