@@ -42,7 +42,7 @@ impl Pending {
         }
         let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
         self.record = Some(Arc::clone(&record));
-        record.authenticate(&digest, self.at)?;
+        record.authenticate(digest, self.at)?;
         let plan = self.gate.plan_of(&record)?;
         let caller = Caller::new(record, plan, self.gate.number);
         if let Err(reason) = caller.authorize(self.requirement.scopes()) {
@@ -112,14 +112,14 @@ fn narrow(caller: Caller, requirement: &Requirement) -> Result<Admitted, Box<Ref
 
 impl Gate {
     /// The record behind one of the digests a key text may have.
-    async fn find(
+    async fn find<'d>(
         &self,
-        digests: &[KeyDigest],
+        digests: &'d [KeyDigest],
         at: Timestamp,
-    ) -> Result<(Arc<KeyRecord>, KeyDigest), Reason> {
+    ) -> Result<(Arc<KeyRecord>, &'d KeyDigest), Reason> {
         for digest in digests {
             match self.keys.find(digest).await {
-                Ok(Some(record)) => return Ok((record, *digest)),
+                Ok(Some(record)) => return Ok((record, digest)),
                 Ok(None) => {}
                 Err(error) => {
                     if let Some(requests) = self.without_keys.count(at) {

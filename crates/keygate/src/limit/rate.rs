@@ -41,9 +41,13 @@ impl Rate {
         if burst > most {
             return Err(RuleError::TooLarge { most });
         }
+        Ok(Self::of(num, den, burst))
+    }
+
+    fn of(num: NonZeroU64, den: NonZeroU64, burst: u64) -> Self {
         let full_micros = burst.saturating_mul(den.get()).div_ceil(num.get());
         let full_seconds = full_micros.div_ceil(MICROS_PER_SECOND).max(1);
-        Ok(Self { num, den, burst, full_seconds })
+        Self { num, den, burst, full_seconds }
     }
 
     /// The most that can be charged at once, in units.
@@ -63,7 +67,7 @@ impl Rate {
         let slower = self.den.saturating_mul(parts);
         // Where the slower pace leaves the exact range it is cut to the slowest that does not.
         let den = slower.min(NonZeroU64::new(MAX_EXACT / burst).unwrap_or(self.den)).max(self.den);
-        Self { num: self.num, den, burst }
+        Self::of(self.num, den, burst)
     }
 
     pub(super) fn level(&self, state: State, now: Timestamp) -> Level {
@@ -107,7 +111,7 @@ mod tests {
     fn shares_together_are_the_whole() {
         let parts = NonZeroU64::new(3).unwrap();
         let whole = Rate::new(10, 1_000_000, 20).unwrap();
-        assert_eq!(whole.share(parts), Rate { burst: 6, ..Rate::new(10, 3_000_000, 6).unwrap() });
+        assert_eq!(whole.share(parts), Rate::new(10, 3_000_000, 6).unwrap());
         assert_eq!(whole.share(NonZeroU64::MIN), whole);
         let slow = Rate::new(1, MAX_EXACT / 2, 2).unwrap();
         assert_eq!(slow.share(parts).pace(), (1, MAX_EXACT));
