@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::Pending;
 use crate::{
     limit::Readings,
-    plan::{Limit, Name, OnFailure},
+    plan::{Charged, Limit, Name, OnFailure},
     port::{Charge, StoreError},
     record::Caller,
     verdict::{Admitted, Counted, Reason, Refusal},
@@ -61,7 +61,7 @@ impl Pending {
     ) -> Result<Admitted, Box<Refusal>> {
         let replicas = self.gate.counters.replicas();
         let shared = limits.iter().filter(|limit| limit.on_failure() == OnFailure::LocalShare);
-        let limits: Arc<[Limit]> = shared.map(|limit| limit.share(replicas)).collect();
+        let limits = Charged::new(shared.map(|limit| limit.share(replicas)));
         if limits.iter().any(|limit| can_never_hold(limit, cost)) {
             return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
         }

@@ -110,9 +110,12 @@ impl Plan {
 }
 
 impl Charged {
+    pub(crate) fn new(limits: impl Iterator<Item = Limit>) -> Arc<Self> {
+        Arc::new(Self { limits: limits.collect(), last_policy: LastPolicy::default() })
+    }
+
     fn of(limits: &[Limit], operation: Option<&Name>) -> Arc<Self> {
-        let limits = limits.iter().filter(|limit| limit.counts(operation)).cloned().collect();
-        Arc::new(Self { limits, last_policy: LastPolicy::default() })
+        Self::new(limits.iter().filter(|limit| limit.counts(operation)).cloned())
     }
 }
 
