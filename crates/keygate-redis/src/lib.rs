@@ -9,6 +9,7 @@ mod guard;
 mod keys;
 mod layout;
 mod link;
+mod plans;
 mod script;
 mod start_up;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use self::{
     fault::FaultKind,
     guard::{Circuit, Health},
     keys::RedisKeys,
+    plans::{PlansError, RedisPlans, StoredPlans},
     start_up::ConnectError,
     usage::{RedisUsage, UsageOptions, UsageStats},
 };

@@ -1,8 +1,6 @@
 -- KEYS: records, ids, consumers, plans in use, changes.
 -- ARGV: channel, how many changes to keep, how many digests a change may name, records as JSON.
 -- Answers 1 if they were written, 0 if one conflicts.
--- What is written is not taken back when a later command fails. So everything is decided first,
--- then every command is checked, and only then is the first one carried out.
 local records, ids, consumers, in_use, changes = unpack(KEYS)
 local alien = other_kind({'hash', 'zset', 'zset', 'hash', 'stream'})
 if alien then return alien end
@@ -83,12 +81,4 @@ end
 local named = #digests > tonumber(ARGV[3]) and '*' or table.concat(digests, ' ')
 table.insert(writes, 1, {'XADD', changes, 'MAXLEN', '=', ARGV[2], '*', 'keys', named})
 table.insert(writes, 1, {'PUBLISH', ARGV[1], 'keys'})
-if redis.acl_check_cmd then
-  for _, command in ipairs(writes) do
-    if not redis.acl_check_cmd(unpack(command)) then
-      return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. command[2])
-    end
-  end
-end
-for _, command in ipairs(writes) do redis.call(unpack(command)) end
-return 1
+return carry_out(writes) or 1

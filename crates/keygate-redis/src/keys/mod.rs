@@ -45,7 +45,8 @@ impl RedisKeys {
     /// A store whose `find`, which stands on the request path, takes no longer than `find_within`.
     pub(crate) fn new(link: Arc<Link>, layout: Layout, find_within: Duration) -> Self {
         let pages = Pages::new(Arc::clone(&link), layout.clone());
-        let commit = Script::new(concat!(include_str!("../kinds.lua"), include_str!("commit.lua")));
+        let commit =
+            Script::new(concat!(include_str!("../common.lua"), include_str!("commit.lua")));
         Self { link, layout, find_within, pages, commit }
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(link: Arc<Link>, layout: Layout) -> Self {
-        let script = Script::new(concat!(include_str!("../kinds.lua"), include_str!("page.lua")));
+        let script = Script::new(concat!(include_str!("../common.lua"), include_str!("page.lua")));
         Self { link, layout, script }
     }
 

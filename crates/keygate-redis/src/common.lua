@@ -13,3 +13,14 @@ local function other_kind(kinds)
   end
 end
 
+-- Carries out commands, all or none: what is written is not taken back when a later one fails, so
+-- the access list is asked about each before the first. The caller has seen to everything else.
+local function carry_out(commands)
+  for _, command in ipairs(redis.acl_check_cmd and commands or {}) do
+    if not redis.acl_check_cmd(unpack(command)) then
+      return redis.error_reply('NOPERM this user may not ' .. command[1] .. ' ' .. command[2])
+    end
+  end
+  for _, command in ipairs(commands) do redis.call(unpack(command)) end
+end
+
