@@ -11,6 +11,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+mod subscription;
+
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, Value};
