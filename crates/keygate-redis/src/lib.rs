@@ -15,6 +15,7 @@ mod start_up;
 #[cfg(test)]
 mod testing;
 mod usage;
+mod watch;
 
 pub use self::{
     address::{Address, AddressError},

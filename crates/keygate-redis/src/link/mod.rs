@@ -18,8 +18,10 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, Value};
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::source::Source;
+#[cfg(test)]
+pub(crate) use self::subscription::PushSource;
 use self::{held::Held, keeper::Keeper};
+pub(crate) use self::{source::Source, subscription::Subscription};
 use crate::{
     address::{Address, AddressError},
     clock::now,
