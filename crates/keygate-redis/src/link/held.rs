@@ -1,6 +1,6 @@
 //! The connection that everybody shares.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
     Cmd, Pipeline, RedisFuture, Value,
@@ -8,14 +8,22 @@ use redis::{
     cluster_async::ClusterConnection,
     cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo},
 };
+use tokio::sync::Semaphore;
 
 use super::node::{Node, SILENT_NODE_CODE};
+
+/// Commands that are under way to a Cluster at a time; more wait for their turn.
+///
+/// The task of redis-rs that serves a Cluster takes a lock for each, and keeps it over a pause that tokio
+/// gives to whoever does more than 128 things in a row; if it then finds that a slot has moved, it waits
+/// for itself for ever. With so few it does not come to 128.
+const CLUSTER_PLACES: usize = 32;
 
 /// A connection to one server, or the connections to the nodes of a Cluster. A clone is the same one.
 #[derive(Clone)]
 pub(super) enum Held {
     Server(MultiplexedConnection),
-    Cluster(ClusterConnection<Node>),
+    Cluster { nodes: ClusterConnection<Node>, places: Arc<Semaphore> },
 }
 
 impl Held {
@@ -25,8 +33,12 @@ impl Held {
         Self::Server(connection)
     }
 
+    pub(super) fn cluster(nodes: ClusterConnection<Node>) -> Self {
+        Self::Cluster { nodes, places: Arc::new(Semaphore::new(CLUSTER_PLACES)) }
+    }
+
     pub(super) const fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
+        matches!(self, Self::Cluster { .. })
     }
 
     /// Asks the server, or every master of a Cluster, whether it is there.
@@ -37,7 +49,7 @@ impl Held {
                 Ok(_) => Said::Something,
                 Err(_) => Said::Goodbye,
             },
-            Self::Cluster(cluster) => match cluster.route_command(ping, everywhere()).await {
+            Self::Cluster { nodes, .. } => match nodes.route_command(ping, everywhere()).await {
                 Err(error) if error.is_io_error() => Said::Nothing,
                 Err(error) if error.code() == Some(SILENT_NODE_CODE) => Said::Nothing,
                 _ => Said::Something,
@@ -58,7 +70,10 @@ impl ConnectionLike for Held {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Server(server) => server.req_packed_command(command),
-            Self::Cluster(cluster) => cluster.req_packed_command(command),
+            Self::Cluster { nodes, places } => Box::pin(async move {
+                let _place = places.acquire().await;
+                nodes.req_packed_command(command).await
+            }),
         }
     }
 
@@ -70,14 +85,17 @@ impl ConnectionLike for Held {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Server(server) => server.req_packed_commands(commands, offset, count),
-            Self::Cluster(cluster) => cluster.req_packed_commands(commands, offset, count),
+            Self::Cluster { nodes, places } => Box::pin(async move {
+                let _place = places.acquire().await;
+                nodes.req_packed_commands(commands, offset, count).await
+            }),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
             Self::Server(server) => server.get_db(),
-            Self::Cluster(cluster) => cluster.get_db(),
+            Self::Cluster { nodes, .. } => nodes.get_db(),
         }
     }
 }

@@ -15,7 +15,7 @@ use redis::{
     cluster_async::Connect,
     make_extension_error,
 };
-use tokio::time::timeout;
+use tokio::{task::unconstrained, time::timeout};
 
 use crate::fault::BROKEN_NODE_CODE;
 
@@ -45,7 +45,7 @@ impl Connect for Node {
 impl ConnectionLike for Node {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let sent = self.0.send_packed_command(command);
+            let sent = unconstrained(self.0.send_packed_command(command));
             once(if is_own_question(command) {
                 timeout(OWN_QUESTIONS, sent).await.unwrap_or_else(|_| Err(silent()))
             } else {
@@ -61,7 +61,8 @@ impl ConnectionLike for Node {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut answers = once(self.0.send_packed_commands(commands, offset, count).await)?;
+            let sent = unconstrained(self.0.send_packed_commands(commands, offset, count));
+            let mut answers = once(sent.await)?;
             if answers.iter().any(|answer| !asks_for_another(answer)) {
                 answers.iter_mut().filter(|answer| asks_for_another(answer)).for_each(settle);
             }

@@ -79,7 +79,7 @@ impl Source {
                 Held::Server(made.map_err(no_connection)?)
             }
             Self::Cluster(client) => {
-                Held::Cluster(client.get_async_generic_connection().await.map_err(no_connection)?)
+                Held::cluster(client.get_async_generic_connection().await.map_err(no_connection)?)
             }
         })
     }

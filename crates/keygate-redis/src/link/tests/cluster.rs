@@ -7,6 +7,10 @@ use std::sync::{
 
 use keygate_tests::{RedisCluster, RedisOptions};
 use redis::{Pipeline, Value};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
 
@@ -64,16 +68,62 @@ async fn a_master_that_was_frozen_and_replaced_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moving_slots_to_a_new_node_repeats_no_call() {
+async fn moving_slots_to_a_new_node_fails_no_call() {
     let mut cluster = RedisCluster::of(3, 0, RedisOptions::default());
-    let load = Load::on(link(&cluster.url()), 96, Duration::from_millis(250));
+    let load = Load::on(link(&cluster.url()), 96, AMPLE);
     load.reach(500).await;
     let new = cluster.add_master();
     let moved = cluster.reshard(0, new, 1000).ended();
     assert!(moved.status.success(), "{}", moved.stdout);
     load.every_key_again().await;
+    assert_eq!(load.failed.load(Ordering::SeqCst), 0);
     assert!(!cluster.nodes()[new].keys().is_empty());
     assert_eq!(load.end().await, 0);
+}
+
+#[tokio::test]
+async fn a_command_under_which_the_connection_broke_is_sent_once() {
+    let (port, sent) = deaf_cluster().await;
+    let link = link(&format!("redis+cluster://127.0.0.1:{port}"));
+    assert_eq!(kind(counted(&link, "a", AMPLE).await), FaultKind::Connection);
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(increment("a"));
+    assert_eq!(kind(link.query_all(&pipeline, AMPLE).await), FaultKind::Connection);
+    assert_eq!(sent.load(Ordering::SeqCst), 2);
+}
+
+/// A Cluster of one node that hangs up on whoever counts, and how often it heard them.
+async fn deaf_cluster() -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, sent) = (listener.local_addr().unwrap().port(), Arc::<AtomicU64>::default());
+    let heard = Arc::clone(&sent);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(hang_up_on_counters(client, port, Arc::clone(&heard)));
+        }
+    });
+    (port, sent)
+}
+
+async fn hang_up_on_counters(mut client: TcpStream, port: u16, heard: Arc<AtomicU64>) {
+    let mut bytes = [0; 4096];
+    while let Ok(length @ 1..) = client.read(&mut bytes).await {
+        let commands = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        for command in commands.split('*').skip(1) {
+            let answer = match command.lines().nth(2) {
+                Some("INCR") => {
+                    heard.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+                Some("CLUSTER") => format!(
+                    "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"
+                ),
+                Some("HELLO") => "%0\r\n".to_owned(),
+                _ => "+OK\r\n".to_owned(),
+            };
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -93,6 +143,7 @@ async fn the_loss_of_all_nodes_is_survived() {
 /// Tasks that count, one key each, and know what they asked for.
 struct Load {
     stop: Arc<AtomicBool>,
+    failed: Arc<AtomicU64>,
     done: Vec<Arc<AtomicU64>>,
     tasks: Vec<tokio::task::JoinHandle<u64>>,
 }
@@ -100,11 +151,12 @@ struct Load {
 impl Load {
     fn on(link: Link, keys: usize, within: Duration) -> Self {
         let (link, script) = (Arc::new(link), Arc::new(counting()));
-        let stop = Arc::<AtomicBool>::default();
+        let (stop, failed) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let done: Vec<Arc<AtomicU64>> = (0..keys).map(|_| Arc::default()).collect();
         let task = |(key, done): (usize, &Arc<AtomicU64>)| {
             let (link, script, done) = (Arc::clone(&link), Arc::clone(&script), Arc::clone(done));
-            let (stop, key) = (Arc::clone(&stop), format!("key:{key}"));
+            let (stop, failed) = (Arc::clone(&stop), Arc::clone(&failed));
+            let key = format!("key:{key}");
             tokio::spawn(async move {
                 let (mut asked, mut ahead) = (0, 0);
                 while !stop.load(Ordering::SeqCst) {
@@ -114,14 +166,17 @@ impl Load {
                             ahead += u64::from(count > asked);
                             done.fetch_add(1, Ordering::SeqCst);
                         }
-                        Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                        Err(_) => {
+                            failed.fetch_add(1, Ordering::SeqCst);
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
                     }
                 }
                 ahead
             })
         };
         let tasks = done.iter().enumerate().map(task).collect();
-        Self { stop, done, tasks }
+        Self { stop, failed, done, tasks }
     }
 
     async fn reach(&self, calls: u64) {

@@ -95,7 +95,6 @@ async fn a_thousand_callers_in_an_outage_make_no_thousand_connections() {
         stats.lines().find_map(|line| line.trim_end().strip_prefix("total_connections_received:"));
     // Those of `redis-cli` among them.
     assert!(made.unwrap().parse::<u32>().unwrap() < 20, "{stats}");
-    assert_eq!(server.cli(&["get", "a"]), "1000");
 }
 
 #[tokio::test]
