@@ -67,6 +67,17 @@ fn clients(server: &RedisServer) -> Vec<String> {
     ours.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
 }
 
+/// Counts until that fails, and expects the kind of the fault.
+async fn soon_fails(link: &Link, within: Duration, expected: FaultKind) {
+    let attempt = || async {
+        match counted(link, "a", within).await {
+            Err(fault) if fault.kind() == expected => Ok(()),
+            other => Err(other),
+        }
+    };
+    soon(attempt).await;
+}
+
 fn kind<T: Debug>(answer: Result<T, Fault>) -> FaultKind {
     answer.unwrap_err().kind()
 }

@@ -18,7 +18,7 @@ async fn a_server_that_comes_back_is_found_by_the_same_link() {
     let link = link(&server.url());
     counted(&link, "a", AMPLE).await.unwrap();
     server.kill();
-    assert_eq!(soon_down(&link).await, FaultKind::Connection);
+    soon_fails(&link, DEADLINE, FaultKind::Connection).await;
     server.run();
     let (count, took) = soon(|| counted(&link, "a", DEADLINE)).await;
     assert_eq!(count, 1);
@@ -63,7 +63,7 @@ async fn a_server_that_stays_frozen_is_told_at_once_and_found_again() {
     let link = link(&server.url());
     counted(&link, "a", AMPLE).await.unwrap();
     server.signal(Signal::STOP);
-    while kind(counted(&link, "a", DEADLINE).await) != FaultKind::Connection {}
+    soon_fails(&link, DEADLINE, FaultKind::Connection).await;
     let start = now();
     for _ in 0..100 {
         counted(&link, "a", DEADLINE).await.unwrap_err();
@@ -129,12 +129,4 @@ fn a_link_outlives_the_runtime_that_made_its_connection() {
     };
     on_a_runtime();
     on_a_runtime();
-}
-
-async fn soon_down(link: &Link) -> FaultKind {
-    loop {
-        if let Err(fault) = counted(link, "a", DEADLINE).await {
-            return fault.kind();
-        }
-    }
 }

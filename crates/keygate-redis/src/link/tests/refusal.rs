@@ -65,8 +65,7 @@ async fn a_script_without_end_makes_the_server_busy() {
         tokio::spawn(
             async move { other.call::<Value>(&endless, &["b".to_owned()], &[0], AMPLE).await },
         );
-    while counted(&link, "a", AMPLE).await.is_ok() {}
-    assert_eq!(kind(counted(&link, "a", AMPLE).await), FaultKind::Busy);
+    soon_fails(&link, AMPLE, FaultKind::Busy).await;
     assert_eq!(server.cli(&["script", "kill"]), "OK");
     looping.await.unwrap().unwrap_err();
     soon(|| counted(&link, "a", AMPLE)).await;
