@@ -4,6 +4,8 @@
 mod address;
 mod clock;
 mod counters;
+#[cfg(test)]
+mod fake;
 mod fault;
 mod guard;
 mod keys;

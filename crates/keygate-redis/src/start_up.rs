@@ -160,7 +160,7 @@ mod tests {
     use keygate_tests::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port};
 
     use super::*;
-    use crate::address::Address;
+    use crate::{address::Address, fake};
 
     async fn checked(url: &str) -> Result<(), ConnectError> {
         check(&Link::to(&Address::parse(url)?)?).await
@@ -210,6 +210,15 @@ mod tests {
         let replica = RedisOptions::default().set("replicaof", follow).start();
         let error = checked(&replica.url()).await.unwrap_err();
         assert!(error.is_replica(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_old_server_is_told_with_its_version() {
+        let info = "redis_version:6.0.16\r\nrole:master\r\n";
+        let answer = move |_: &str, _| Some(format!("${}\r\n{info}\r\n", info.len()));
+        let port = fake::server(answer).await;
+        let error = checked(&format!("redis://127.0.0.1:{port}")).await.unwrap_err();
+        assert!(error.is_too_old() && error.to_string().contains("6.0.16"), "{error}");
     }
 
     #[test]

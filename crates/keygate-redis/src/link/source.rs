@@ -162,19 +162,27 @@ fn sentinel_client(
             .set_client_to_redis_certificates(certificates.clone())
             .set_client_to_sentinel_certificates(certificates);
     }
-    if let Some(user) = &address.login.user {
+    with_logins(builder, &address.login, login).build()
+}
+
+fn with_logins(
+    mut builder: SentinelClientBuilder,
+    servers: &Login,
+    sentinels: &Login,
+) -> SentinelClientBuilder {
+    if let Some(user) = &servers.user {
         builder = builder.set_client_to_redis_username(user);
     }
-    if let Some(password) = &address.login.password {
+    if let Some(password) = &servers.password {
         builder = builder.set_client_to_redis_password(password);
     }
-    if let Some(user) = &login.user {
+    if let Some(user) = &sentinels.user {
         builder = builder.set_client_to_sentinel_username(user);
     }
-    if let Some(password) = &login.password {
+    if let Some(password) = &sentinels.password {
         builder = builder.set_client_to_sentinel_password(password);
     }
-    builder.build()
+    builder
 }
 
 fn cluster_client(address: &Address, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterClient> {

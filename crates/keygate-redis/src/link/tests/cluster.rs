@@ -7,12 +7,9 @@ use std::sync::{
 
 use keygate_tests::{RedisCluster, RedisOptions};
 use redis::{Pipeline, Value};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 
 use super::*;
+use crate::fake;
 
 #[tokio::test]
 async fn every_key_finds_its_node() {
@@ -94,36 +91,19 @@ async fn a_command_under_which_the_connection_broke_is_sent_once() {
 
 /// A Cluster of one node that hangs up on whoever counts, and how often it heard them.
 async fn deaf_cluster() -> (u16, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, sent) = (listener.local_addr().unwrap().port(), Arc::<AtomicU64>::default());
+    let sent = Arc::<AtomicU64>::default();
     let heard = Arc::clone(&sent);
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(hang_up_on_counters(client, port, Arc::clone(&heard)));
+    let answer = move |verb: &str, port: u16| match verb {
+        "INCR" => {
+            heard.fetch_add(1, Ordering::SeqCst);
+            None
         }
-    });
-    (port, sent)
-}
-
-async fn hang_up_on_counters(mut client: TcpStream, port: u16, heard: Arc<AtomicU64>) {
-    let mut bytes = [0; 4096];
-    while let Ok(length @ 1..) = client.read(&mut bytes).await {
-        let commands = String::from_utf8_lossy(&bytes[..length]).into_owned();
-        for command in commands.split('*').skip(1) {
-            let answer = match command.lines().nth(2) {
-                Some("INCR") => {
-                    heard.fetch_add(1, Ordering::SeqCst);
-                    return;
-                }
-                Some("CLUSTER") => format!(
-                    "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"
-                ),
-                Some("HELLO") => "%0\r\n".to_owned(),
-                _ => "+OK\r\n".to_owned(),
-            };
-            client.write_all(answer.as_bytes()).await.unwrap();
-        }
-    }
+        "CLUSTER" => Some(format!(
+            "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"
+        )),
+        _ => Some("+OK\r\n".to_owned()),
+    };
+    (fake::server(answer).await, sent)
 }
 
 #[tokio::test]
