@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![expect(dead_code, reason = "the stores that stand on it follow")]
 
 mod address;
 mod clock;
@@ -14,6 +13,7 @@ mod link;
 mod plans;
 mod script;
 mod start_up;
+mod store;
 #[cfg(test)]
 mod testing;
 mod usage;
@@ -26,5 +26,6 @@ pub use self::{
     keys::RedisKeys,
     plans::{PlansError, RedisPlans, StoredPlans},
     start_up::ConnectError,
+    store::{RedisStore, RedisStoreBuilder},
     usage::{RedisUsage, UsageOptions, UsageStats},
 };

@@ -61,13 +61,18 @@ enum Cause {
     Fault(Fault),
     TooOld(String),
     Replica,
+    Prefix,
 }
 
 impl ConnectError {
-    /// Whether the URL or the root certificates are wrong.
+    pub(crate) fn prefix() -> Self {
+        Self(Cause::Prefix)
+    }
+
+    /// Whether the URL, the root certificates or the prefix are wrong.
     #[must_use]
     pub fn is_address(&self) -> bool {
-        matches!(self.0, Cause::Address(_))
+        matches!(self.0, Cause::Address(_) | Cause::Prefix)
     }
 
     /// Whether nobody answered there.
@@ -103,6 +108,9 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Address(error) => error.fmt(f),
+            Cause::Prefix => {
+                f.write_str("the prefix of Redis keys must have some text, and no { or }")
+            }
             Cause::TooOld(version) => write!(f, "Redis is {version}, and must be 6.2 or newer"),
             Cause::Replica => f.write_str(
                 "Redis is a replica, and cannot count: give the address of its master, or those of \
@@ -128,7 +136,7 @@ impl Error for ConnectError {
         match &self.0 {
             Cause::Address(error) => error.source(),
             Cause::Fault(fault) => fault.source(),
-            Cause::TooOld(_) | Cause::Replica => None,
+            Cause::TooOld(_) | Cause::Replica | Cause::Prefix => None,
         }
     }
 }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::{Manager, Pool};
 use keygate::{
     key::{Digester, KeyId},
     record::KeyRecord,
 };
 use keygate_tests::RedisServer;
-use redis::AsyncConnectionConfig;
 use serde_json::json;
 
-use crate::{layout::Layout, link::Link};
+use crate::{address::Address, layout::Layout, link::Link};
 
 /// A link of its own, as every replica has one.
 pub(crate) fn link(server: &RedisServer) -> Arc<Link> {
@@ -19,11 +17,7 @@ pub(crate) fn link(server: &RedisServer) -> Arc<Link> {
 }
 
 pub(crate) fn link_to(url: &str) -> Arc<Link> {
-    // How long an answer may take is the link's affair.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let manager = Manager::new_with_config(url, config).unwrap();
-    let pool = Pool::builder(manager).max_size(1).build().unwrap();
-    Arc::new(Link::new(pool))
+    Arc::new(Link::to(&Address::parse(url).unwrap()).unwrap())
 }
 
 pub(crate) fn layout() -> Layout {

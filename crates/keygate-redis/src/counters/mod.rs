@@ -35,10 +35,15 @@ use self::{
     format::{Asked, Reply, Value, Verdict},
     seen::Seen,
 };
-use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
+use crate::{
+    fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script, watch::Watcher,
+};
 
 /// How often a charge is sent again with other windows, or with what was seen. Once is the rule.
 const TRIES: usize = 4;
+
+/// A reset is nobody's request.
+const RESET_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many owners a replica remembers the counters of.
 const REMEMBERED: usize = 65_536;
@@ -49,33 +54,40 @@ pub(crate) struct RedisCounters {
     layout: Layout,
     charge: Script,
     reset: Script,
-    deadline: Duration,
+    guard: Arc<Guard>,
+    watcher: Option<Watcher>,
     clock: RedisClock,
     seen: Seen,
 }
 
 impl RedisCounters {
-    pub(crate) fn new(link: Arc<Link>, layout: Layout, deadline: Duration) -> Self {
+    /// Counters over this link. The watcher tells how many replicas there are.
+    pub(crate) fn new(
+        link: Arc<Link>,
+        layout: Layout,
+        guard: Arc<Guard>,
+        watcher: Option<Watcher>,
+    ) -> Self {
         Self {
             link,
             layout,
             charge: Script::new(include_str!("charge.lua")),
             reset: Script::new(include_str!("reset.lua")),
-            deadline,
+            guard,
+            watcher,
             clock: RedisClock::default(),
             seen: Seen::new(REMEMBERED),
         }
     }
 
-    async fn count(&self, charge: &Charge<'_>) -> Result<Readings, Fault> {
+    async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
         let mut parts = self.parts(charge)?;
         let keys: Vec<String> = parts.iter().map(|part| part.owner.clone()).collect();
         let mut recall = false;
         for _ in 0..TRIES {
             let requests: Vec<_> =
                 parts.iter().map(|part| part.request(charge.cost, recall)).collect();
-            let reply: Vec<u8> =
-                self.link.call(&self.charge, &keys, &requests, self.deadline).await?;
+            let reply: Vec<u8> = self.link.call(&self.charge, &keys, &requests, within).await?;
             let Reply { now, verdict } = Reply::read(&reply)?;
             self.clock.learn(now);
             match verdict {
@@ -145,33 +157,33 @@ impl RedisCounters {
             .ok_or_else(|| Fault::Foreign("a reply without every limit".into()))
     }
 
-    async fn forget(&self, owner: Owner<'_>) -> Result<(), Fault> {
+    async fn forget(&self, owner: Owner<'_>, within: Duration) -> Result<(), Fault> {
         let key = match owner {
             Owner::Consumer(consumer) => self.layout.consumer_counters(consumer),
             Owner::Key { consumer, key } => self.layout.key_counters(consumer, key),
         };
         let no_arguments: &[Vec<u8>] = &[];
-        self.link.call(&self.reset, &[key], no_arguments, self.deadline).await
+        self.link.call(&self.reset, &[key], no_arguments, within).await
     }
 }
 
 impl CounterStore for RedisCounters {
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
-        Answer::later(async move { Ok(self.count(charge).await?) })
+        Answer::later(async move { Ok(self.guard.run(|within| self.count(charge, within)).await?) })
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        Answer::later(async move { Ok(self.forget(owner).await?) })
+        Answer::later(async move { Ok(self.forget(owner, RESET_WITHIN).await?) })
     }
 
     fn replicas(&self) -> NonZeroU64 {
-        NonZeroU64::MIN
+        self.watcher.as_ref().map_or(NonZeroU64::MIN, |watcher| watcher.replicas().into())
     }
 }
 
 impl fmt::Debug for RedisCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisCounters").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("RedisCounters").field("guard", &self.guard).finish_non_exhaustive()
     }
 }
 

@@ -330,7 +330,7 @@ async fn a_commit_that_redis_refuses_in_the_middle_changes_nothing() {
         let _ = server.cli(&["ACL", "SETUSER", "default", denied]);
         let refused = store.commit(&[revoked(&known), record("acme", "free")]).await;
         let error = refused.unwrap_err().to_string();
-        assert!(error.contains("NoPerm"), "{denied}: {error}");
+        assert!(error.contains("NOPERM"), "{denied}: {error}");
         let _ = server.cli(&["ACL", "SETUSER", "default", "+@all", "allchannels"]);
         assert_eq!(dump(&server), before, "{denied}");
     }

@@ -88,11 +88,13 @@ impl Keeper {
     pub(super) async fn next(self: &Arc<Self>) -> Result<Arc<Held>, Fault> {
         let mut status = self.status.subscribe();
         loop {
+            // Before looking: what happens from here on must wake us.
+            status.mark_unchanged();
             if let Some(held) = self.at_hand() {
                 return Ok(held);
             }
             self.mend();
-            if let Some(failure) = status.borrow_and_update().failure.clone() {
+            if let Some(failure) = status.borrow().failure.clone() {
                 return Err(failure);
             }
             if status.changed().await.is_err() {

@@ -15,13 +15,14 @@ mod subscription;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ToRedisArgs, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, ToRedisArgs, Value};
 use tokio::time::{Instant, timeout_at};
 
-#[cfg(test)]
-pub(crate) use self::subscription::PushSource;
 use self::{held::Held, keeper::Keeper};
-pub(crate) use self::{source::Source, subscription::Subscription};
+pub(crate) use self::{
+    source::Source,
+    subscription::{PushSource, Subscription},
+};
 use crate::{
     address::{Address, AddressError},
     clock::now,
@@ -62,20 +63,6 @@ impl Link {
         converted(turn.wait(command.query_async(&mut connection)).await?)
     }
 
-    /// Sends commands together; the answers are in their order. In a Cluster their keys must lie in one
-    /// slot, and they must be no transaction.
-    ///
-    /// If one of them is refused the call fails, though the others were carried out.
-    pub(crate) async fn query_all(
-        &self,
-        commands: &Pipeline,
-        within: Duration,
-    ) -> Result<Vec<Value>, Fault> {
-        let turn = self.turn(within).await?;
-        let mut connection = turn.connection();
-        turn.wait(commands.query_async(&mut connection)).await
-    }
-
     /// Runs a script where its keys are.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
@@ -96,11 +83,6 @@ impl Link {
             }
         });
         converted(answer.await?)
-    }
-
-    /// Whether it leads to a Cluster, once it leads anywhere.
-    pub(crate) fn is_cluster(&self) -> bool {
-        self.keeper.at_hand().is_some_and(|held| held.is_cluster())
     }
 
     async fn turn(&self, within: Duration) -> Result<Turn<'_>, Fault> {

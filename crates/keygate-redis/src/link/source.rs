@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-use super::held::Held;
+use super::{held::Held, subscription::PushSource};
 use crate::{
     address::{Address, AddressError, Form, Host, Login},
     fault::Fault,
@@ -104,38 +104,69 @@ impl TryFrom<&Address> for Source {
     type Error = AddressError;
 
     fn try_from(address: &Address) -> Result<Self, AddressError> {
-        if address.tls {
-            choose_cryptography();
-        } else if address.roots.is_some() {
-            return Err(AddressError::Certificate);
-        }
-        // All else was looked at when the URL was.
-        made_from(address).map_err(|_| AddressError::Certificate)
+        made(address, made_from)
     }
 }
 
+impl TryFrom<&Address> for PushSource {
+    type Error = AddressError;
+
+    fn try_from(address: &Address) -> Result<Self, AddressError> {
+        made(address, listening_to)
+    }
+}
+
+fn made<T>(
+    address: &Address,
+    make: impl FnOnce(&Address) -> RedisResult<T>,
+) -> Result<T, AddressError> {
+    if address.tls {
+        choose_cryptography();
+    } else if address.roots.is_some() {
+        return Err(AddressError::Certificate);
+    }
+    // All else was looked at when the URL was.
+    make(address).map_err(|_| AddressError::Certificate)
+}
+
 fn made_from(address: &Address) -> RedisResult<Source> {
-    let server = |addr| -> RedisResult<ConnectionInfo> {
-        let login = settings_of(&address.login, address.database);
-        let info = IntoConnectionInfo::into_connection_info(addr)?;
-        Ok(info.set_redis_settings(login).set_tcp_settings(tcp()))
-    };
     Ok(match &address.form {
-        Form::Server(host) => Source::Server(opened(server(at(host, address.tls))?, address)?),
-        Form::Socket(path) => {
-            Source::Server(opened(server(ConnectionAddr::Unix(path.clone()))?, address)?)
-        }
+        Form::Server(host) => Source::Server(opened(at(host, address.tls), address)?),
+        Form::Socket(path) => Source::Server(opened(ConnectionAddr::Unix(path.clone()), address)?),
         Form::Sentinel { sentinels, login, master } => {
             Source::Sentinel(Mutex::new(sentinel_client(address, sentinels, login, master)?))
         }
         Form::Cluster(nodes) => {
-            let nodes = nodes.iter().map(|node| server(at(node, address.tls)));
+            let nodes = nodes.iter().map(|node| server(at(node, address.tls), address));
             Source::Cluster(cluster_client(address, nodes.collect::<RedisResult<Vec<_>>>()?)?)
         }
     })
 }
 
-fn opened(info: ConnectionInfo, address: &Address) -> RedisResult<Client> {
+fn listening_to(address: &Address) -> RedisResult<PushSource> {
+    let one = |addr| Ok(PushSource::Nodes(vec![opened(addr, address)?]));
+    match &address.form {
+        Form::Server(host) => one(at(host, address.tls)),
+        Form::Socket(path) => one(ConnectionAddr::Unix(path.clone())),
+        Form::Sentinel { sentinels, login, master } => {
+            let client = sentinel_client(address, sentinels, login, master)?;
+            Ok(PushSource::Sentinel(Box::new(Mutex::new(client))))
+        }
+        Form::Cluster(nodes) => {
+            let nodes = nodes.iter().map(|node| opened(at(node, address.tls), address));
+            Ok(PushSource::Nodes(nodes.collect::<RedisResult<_>>()?))
+        }
+    }
+}
+
+fn server(addr: ConnectionAddr, address: &Address) -> RedisResult<ConnectionInfo> {
+    let login = settings_of(&address.login, address.database);
+    let info = IntoConnectionInfo::into_connection_info(addr)?;
+    Ok(info.set_redis_settings(login).set_tcp_settings(tcp()))
+}
+
+fn opened(addr: ConnectionAddr, address: &Address) -> RedisResult<Client> {
+    let info = server(addr, address)?;
     match certificates(address) {
         Some(certificates) => Client::build_with_tls(info, certificates),
         None => Client::open(info),

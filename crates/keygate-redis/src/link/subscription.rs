@@ -1,15 +1,15 @@
 //! Hints from Redis that something has changed: a connection of their own, kept up for ever.
 
-use std::{fmt, future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use keygate::port::BoxFuture;
 use redis::{
     Client,
     aio::{PubSub, PubSubSink, PubSubStream},
+    sentinel::SentinelClient,
 };
 use tokio::{
-    sync::Notify,
+    sync::{Mutex, Notify},
     task::AbortHandle,
     time::{sleep, timeout},
 };
@@ -19,6 +19,9 @@ use crate::{clock::jittered, fault::Fault};
 /// How long connecting, or an answer on the connection, may take.
 const WITHIN: Duration = Duration::from_secs(2);
 
+/// How long one node may take to be reached, where there are others.
+const ONE_NODE: Duration = Duration::from_secs(1);
+
 /// After so long without a word, the server is asked whether it is still there: a connection that
 /// was cut without a farewell would otherwise be listened to for ever.
 const QUIET: Duration = Duration::from_secs(5);
@@ -26,17 +29,39 @@ const QUIET: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Where connections that can listen come from. Each connection may lead to another node than the
-/// last: the master of the moment, or any node of a Cluster.
-pub(crate) trait PushSource: fmt::Debug + Send + Sync + 'static {
-    /// A new connection.
-    fn connect(&self) -> BoxFuture<'_, Result<PubSub, Fault>>;
+/// Where connections that can listen come from. Each may lead to another node than the last.
+pub(crate) enum PushSource {
+    /// Nodes, each of which hears what is said at any: one server, or those of a Cluster.
+    Nodes(Vec<Client>),
+    /// The master of the moment.
+    Sentinel(Box<Mutex<SentinelClient>>),
 }
 
-impl PushSource for Client {
-    fn connect(&self) -> BoxFuture<'_, Result<PubSub, Fault>> {
-        Box::pin(async { Ok(self.get_async_pubsub().await?) })
+impl PushSource {
+    async fn connect(&self) -> Result<PubSub, Fault> {
+        match self {
+            Self::Nodes(nodes) => any_of(nodes).await,
+            Self::Sentinel(client) => {
+                let master = client.lock().await.async_get_client().await?;
+                Ok(master.get_async_pubsub().await?)
+            }
+        }
     }
+}
+
+/// Replicas begin with different nodes, and so does the next attempt.
+async fn any_of(nodes: &[Client]) -> Result<PubSub, Fault> {
+    let first = usize::try_from(getrandom::u32().unwrap_or(0)).unwrap_or(0);
+    let first = first.checked_rem(nodes.len()).unwrap_or(0);
+    let mut last = closed();
+    for node in nodes.iter().cycle().skip(first).take(nodes.len()) {
+        match timeout(ONE_NODE, node.get_async_pubsub()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => last = error.into(),
+            Err(_) => last = Fault::Timeout,
+        }
+    }
+    Err(last)
 }
 
 /// Listens to a channel, until it is dropped.
@@ -51,11 +76,11 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Begins to listen. Must be called within a tokio runtime.
-    pub(crate) fn new(source: impl PushSource, channel: String) -> Self {
+    pub(crate) fn new(source: PushSource, channel: String) -> Self {
         Self::asking_after(QUIET, source, channel)
     }
 
-    fn asking_after(quiet: Duration, source: impl PushSource, channel: String) -> Self {
+    fn asking_after(quiet: Duration, source: PushSource, channel: String) -> Self {
         let hint = Arc::new(Notify::new());
         let listener = Listener { source, channel, quiet, hint: Arc::clone(&hint), failures: 0 };
         let task = tokio::spawn(listener.run()).abort_handle();
@@ -74,15 +99,15 @@ impl Drop for Subscription {
     }
 }
 
-struct Listener<S> {
-    source: S,
+struct Listener {
+    source: PushSource,
     channel: String,
     quiet: Duration,
     hint: Arc<Notify>,
     failures: u32,
 }
 
-impl<S: PushSource> Listener<S> {
+impl Listener {
     async fn run(mut self) {
         loop {
             let fault = match self.connect().await {
@@ -143,13 +168,22 @@ fn pause(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use keygate_tests::{PATIENCE, RedisServer};
+    use keygate_tests::{PATIENCE, RedisCluster, RedisSentinel, RedisServer};
     use rustix::process::Signal;
 
     use super::*;
+    use crate::address::Address;
 
     fn listen(server: &RedisServer) -> Subscription {
-        Subscription::new(Client::open(server.url()).unwrap(), "news".to_owned())
+        listen_at(&server.url())
+    }
+
+    fn listen_at(url: &str) -> Subscription {
+        Subscription::new(source(url), "news".to_owned())
+    }
+
+    fn source(url: &str) -> PushSource {
+        PushSource::try_from(&Address::parse(url).unwrap()).unwrap()
     }
 
     /// Says something until it is heard, for a listener that is not there yet hears nothing.
@@ -198,10 +232,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whatever_node_of_a_cluster_speaks_is_heard_and_any_may_die() {
+        let mut cluster = RedisCluster::start();
+        let subscription = listen_at(&cluster.url());
+        for node in cluster.nodes() {
+            hears(&subscription, node).await;
+            silence(&subscription).await;
+        }
+        cluster.kill(0);
+        hears(&subscription, &cluster.nodes()[1]).await;
+        silence(&subscription).await;
+        hears(&subscription, &cluster.nodes()[2]).await;
+    }
+
+    #[tokio::test]
+    async fn the_next_master_is_heard_after_the_last_one_died() {
+        let mut sentinel = RedisSentinel::start();
+        let subscription = listen_at(&sentinel.url());
+        let old = sentinel.master();
+        hears(&subscription, &sentinel.servers()[old]).await;
+        sentinel.kill(old);
+        let new = sentinel.wait_for_another_than(old);
+        hears(&subscription, &sentinel.servers()[new]).await;
+        silence(&subscription).await;
+        hears(&subscription, &sentinel.servers()[new]).await;
+    }
+
+    #[tokio::test]
     async fn a_silent_server_is_asked_whether_it_is_there() {
         let server = RedisServer::start();
-        let source = Client::open(server.url()).unwrap();
         let often = Duration::from_millis(20);
+        let source = source(&server.url());
         let subscription = Subscription::asking_after(often, source, "news".to_owned());
         hears(&subscription, &server).await;
         silence(&subscription).await;

@@ -196,6 +196,7 @@ impl Backlog {
         let has_room = self.used.len() < self.most;
         match self.used.get_mut(&key) {
             Some(used) if used.at < series.latest => {
+                used.consumer.clone_from(consumer);
                 (used.at, used.is_written) = (series.latest, false);
             }
             None if has_room => {

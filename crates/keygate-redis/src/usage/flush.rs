@@ -25,8 +25,18 @@ use crate::fault::Fault;
 /// Calls that wait for an answer at once.
 const IN_FLIGHT: usize = 64;
 
+/// The shortest pause between two rounds.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// The longest pause between two rounds while Redis is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The first pause before a last flush is tried again, and how often the next is twice as long.
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_DOUBLES: u32 = 4;
+
+/// An instant that nobody lives to see.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How long a store that was dropped tries to bring what it has to Redis.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -68,7 +78,7 @@ impl Flusher {
             buffer: Buffer::new(most.div_ceil(2)),
             figures: Figures::default(),
             remote,
-            every,
+            every: every.max(SHORTEST_PAUSE),
             backlog: Mutex::new(Backlog::new(most.div_ceil(2))),
             jitter: RandomState::new(),
             faults: Throttle::default(),
@@ -85,15 +95,15 @@ impl Flusher {
     ) -> Result<(), Fault> {
         let mut failures: u32 = 0;
         let told = loop {
-            if let Ok(told) = timeout(self.pause(failures), &mut end).await {
+            if let Ok(told) = timeout(self.pause(self.every, failures), &mut end).await {
                 break told;
             }
-            let reach = Reach::Until(Instant::now() + self.remote.within);
+            let reach = Reach::Until(after(self.remote.within));
             let round = self.round(reach).await;
             let is_away = round.fault.is_some() && round.answered == 0;
             failures = if is_away { failures.saturating_add(1) } else { 0 };
         };
-        self.flush_until(told.unwrap_or_else(|_| Instant::now() + FAREWELL)).await
+        self.flush_until(told.unwrap_or_else(|_| after(FAREWELL))).await
     }
 
     /// Sends everything that was recorded before, once.
@@ -105,10 +115,10 @@ impl Flusher {
     pub(super) async fn flush_until(&self, end: Instant) -> Result<(), Fault> {
         let mut last = Fault::Timeout;
         let flushed = timeout_at(end, async {
-            let mut failures = 1;
+            let mut failures: u32 = 0;
             while let Err(fault) = self.flush().await {
                 last = fault;
-                sleep(self.pause(failures).min(self.every)).await;
+                sleep(self.pause(RETRY, failures.min(RETRY_DOUBLES))).await;
                 failures = failures.saturating_add(1);
             }
         });
@@ -204,11 +214,11 @@ impl Flusher {
         }
     }
 
-    /// The time to the next round: longer after failures, and never quite the same, so that
+    /// The time to the next round: this, longer after failures, and never quite the same, so that
     /// replicas do not come together.
-    fn pause(&self, failures: u32) -> Duration {
-        let longest = LONGEST_PAUSE.max(self.every);
-        let pause = self.every.saturating_mul(1 << failures.min(8)).min(longest);
+    fn pause(&self, first: Duration, failures: u32) -> Duration {
+        let longest = LONGEST_PAUSE.max(first);
+        let pause = first.saturating_mul(1 << failures.min(8)).min(longest);
         let percent = self.jitter.hash_one(Instant::now()) % 51;
         pause.saturating_mul(u32::try_from(percent).unwrap_or(0).saturating_add(75)) / 100
     }
@@ -227,4 +237,10 @@ impl Round {
         self.silent = self.silent.saturating_add(1);
         self.fault = Some(fault);
     }
+}
+
+/// The instant when this span is over.
+pub(super) fn after(span: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(span).unwrap_or_else(|| now + NEVER)
 }

@@ -40,7 +40,7 @@ use tokio::{
 };
 
 use self::{
-    flush::Flusher,
+    flush::{Flusher, after},
     remote::{Remote, Scripts},
 };
 pub use self::{options::UsageOptions, stats::UsageStats};
@@ -51,6 +51,8 @@ use crate::{fault::Fault, layout::Layout, link::Link};
 /// Events show in queries about a second after they were recorded, and the last use of a key a
 /// minute later at most. While Redis is away they wait here, within the bounds of the
 /// [options](UsageOptions::most_series); no request waits for them.
+///
+/// All but recording needs a tokio runtime.
 ///
 /// What has not been brought to Redis is lost with the process. One that ends in order calls
 /// [`close`](Self::close) and loses nothing. A store that is dropped flushes in the background for
@@ -107,7 +109,7 @@ impl RedisUsage {
     /// # Errors
     /// If it is too late; the [stats](Self::stats) say how much is left.
     pub async fn close(&self, within: Duration) -> Result<(), StoreError> {
-        let end = Instant::now() + within;
+        let end = after(within);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(task) = task else { return Ok(self.flusher.flush_until(end).await?) };
         // If nobody listens the task has ended, and its answer is there.

@@ -9,7 +9,7 @@ pub struct UsageOptions {
     /// How many buckets of each length are kept.
     pub retention: Retention,
     /// How long events are summed in this process before they are brought to Redis, give or take a
-    /// quarter; longer while Redis is away. A second by default.
+    /// quarter; longer while Redis is away. A second by default, ten milliseconds at least.
     pub every: Duration,
     /// How long Redis may take for one call; two seconds by default.
     pub within: Duration,

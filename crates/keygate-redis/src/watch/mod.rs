@@ -4,7 +4,7 @@ mod catch_up;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, future::pending, num::NonZeroU32, sync::Arc, time::Duration};
 
 use keygate::{
     cached::CachedKeys,
@@ -58,7 +58,8 @@ impl Cache for CachedKeys {
 pub(crate) struct Watch {
     pub(crate) link: Arc<Link>,
     pub(crate) layout: Layout,
-    pub(crate) hints: Subscription,
+    /// None where there is no way to listen: then only polls tell.
+    pub(crate) hints: Option<Subscription>,
     pub(crate) poll: Duration,
     pub(crate) cache: Arc<dyn Cache>,
     pub(crate) plans: LivePlans,
@@ -108,6 +109,13 @@ impl Drop for Watcher {
     }
 }
 
+async fn hinted(hints: Option<&Subscription>) {
+    match hints {
+        Some(hints) => hints.next().await,
+        None => pending().await,
+    }
+}
+
 async fn run(watch: Watch, seen: watch::Sender<Seen>) {
     let mut poll = interval(watch.poll);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,7 +124,7 @@ async fn run(watch: Watch, seen: watch::Sender<Seen>) {
     loop {
         tokio::select! {
             _ = poll.tick() => {}
-            () = watch.hints.next() => {}
+            () = hinted(watch.hints.as_ref()) => {}
         }
         match catch_up.once().await {
             Ok(replicas) => {

@@ -1,6 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::{Config, Runtime};
 use keygate::{
     clock::Timestamp,
     key::KeyId,
@@ -11,7 +10,14 @@ use keygate::{
 };
 use keygate_tests::RedisServer;
 
-use crate::{counters::RedisCounters, layout::Layout, link::Link, script::Script};
+use crate::{
+    address::Address,
+    counters::RedisCounters,
+    guard::{Bounds, Guard},
+    layout::Layout,
+    link::Link,
+    script::Script,
+};
 
 /// Long enough for a machine that does much else.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -21,8 +27,9 @@ const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";
 
 /// A replica of its own connection and memory.
 pub(super) fn replica(server: &RedisServer) -> RedisCounters {
-    let pool = Config::from_url(server.url()).create_pool(Some(Runtime::Tokio1)).unwrap();
-    RedisCounters::new(Arc::new(Link::new(pool)), Layout::new("keygate"), DEADLINE)
+    let link = Link::to(&Address::parse(&server.url()).unwrap()).unwrap();
+    let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
+    RedisCounters::new(Arc::new(link), Layout::new("keygate"), Arc::new(guard), None)
 }
 
 /// Whether a counter of another plan still says something.

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use keygate_tests::{RedisCluster, RedisOptions};
-use redis::{Pipeline, Value};
 
 use super::*;
 use crate::fake;
@@ -18,25 +17,8 @@ async fn every_key_finds_its_node() {
     for key in 0..50 {
         assert_eq!(scripted(&link, &script, &format!("key:{key}"), AMPLE).await.unwrap(), 1);
     }
-    assert!(link.is_cluster());
     assert_eq!(cluster.keys().len(), 50);
     assert!(cluster.nodes().iter().all(|node| !node.keys().is_empty()));
-}
-
-#[tokio::test]
-async fn a_pipeline_stays_within_a_slot() {
-    let cluster = RedisCluster::of(3, 0, RedisOptions::default());
-    let link = link(&cluster.url());
-    let pipeline = |keys: [&str; 2]| {
-        let mut pipeline = Pipeline::new();
-        for key in keys {
-            pipeline.add_command(increment(key));
-        }
-        pipeline
-    };
-    let answers = link.query_all(&pipeline(["{a}1", "{a}2"]), AMPLE).await.unwrap();
-    assert_eq!(answers, [Value::Int(1), Value::Int(1)]);
-    link.query_all(&pipeline(["a", "b"]), AMPLE).await.unwrap_err();
 }
 
 /// Whatever happens to its node, a call that succeeded counted once, and one that failed at most once.
@@ -83,10 +65,7 @@ async fn a_command_under_which_the_connection_broke_is_sent_once() {
     let (port, sent) = deaf_cluster().await;
     let link = link(&format!("redis+cluster://127.0.0.1:{port}"));
     assert_eq!(kind(counted(&link, "a", AMPLE).await), FaultKind::Connection);
-    let mut pipeline = Pipeline::new();
-    pipeline.add_command(increment("a"));
-    assert_eq!(kind(link.query_all(&pipeline, AMPLE).await), FaultKind::Connection);
-    assert_eq!(sent.load(Ordering::SeqCst), 2);
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
 /// A Cluster of one node that hangs up on whoever counts, and how often it heard them.

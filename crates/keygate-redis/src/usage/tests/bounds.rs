@@ -5,6 +5,7 @@ use std::time::Duration;
 use keygate::{
     clock::Timestamp,
     key::KeyId,
+    memory::Retention,
     plan::Name,
     usage::{Granularity, UsageQuery},
 };
@@ -104,6 +105,22 @@ async fn a_backlog_of_many_series_goes_in_parts() {
     store.flush().await.unwrap();
     assert_eq!(requests_of(&store, &acme).await, 3_000);
     assert_eq!(store.stats().batches, 30);
+}
+
+#[tokio::test]
+async fn odd_options_do_no_harm() {
+    let server = RedisServer::start();
+    let (every, within) = (Duration::ZERO, Duration::from_secs(60));
+    let query_within = Duration::MAX;
+    let retention = Retention { minutes: 0, hours: 0, days: u32::MAX };
+    let options = UsageOptions { retention, every, within, query_within, most_series: 0 };
+    let store = usage(server.port(), options);
+    for _ in 0..5 {
+        Fact::by(&consumer("acme")).record(&store);
+        store.flush().await.unwrap();
+    }
+    store.close(Duration::MAX).await.unwrap();
+    assert_eq!((all_requests(&store).await, store.stats().folded), (5, 5));
 }
 
 #[test]

@@ -29,17 +29,17 @@ async fn a_batch_whose_answer_was_lost_counts_once() {
     let acme = consumer("acme");
     Fact::by(&acme).record(&cut);
     cut.flush().await.unwrap();
-    for flushed in 2..10 {
+    let mut carried_out = 0;
+    for flushed in 2..=5 {
         Fact::by(&acme).record(&cut);
-        // The calls of a flush: the list, the batch, the last use.
-        proxy.cut(3);
+        proxy.cut(1);
         cut.flush().await.unwrap_err();
-        // New events go to the next batch.
-        assert!(cut.stats().series > 0);
+        carried_out += u64::from(all_requests(&plain).await == flushed);
         while cut.flush().await.is_err() {}
         assert_eq!(all_requests(&plain).await, flushed);
         assert_eq!(cut.stats().series, 0);
     }
+    assert!(carried_out > 0, "no batch was ever in doubt");
     assert_eq!(cut.stats().dropped, 0);
     assert_everything_expires(&server);
 }
@@ -55,23 +55,24 @@ async fn sums_of_two_replicas_are_exact_however_answers_are_lost() {
     }
     let mut random = Random(11);
     let keys = keys(&["acme", "a}b{:%", "~", "x*y?[z]", "%0D%0A"]);
-    let mut lost = 0;
-    for _ in 0..60 {
+    let (mut rounds, mut lost) = (0, 0);
+    while rounds < 30 || lost < 10 {
+        rounds += 1;
         for (replica, proxy) in &replicas {
-            for _ in 0..50 {
+            for _ in 0..100 {
                 let fact = random_fact(&mut random, &keys);
                 fact.record(replica);
                 fact.record(&model);
             }
-            let cuts = random.below(4);
+            // A link pauses before it connects again, and longer each time.
+            let cuts = *random.one_of(&[0, 0, 0, 1, 2]);
             proxy.cut(cuts);
             // Given up somewhere in the middle, or not.
-            let patience = Duration::from_micros(*random.one_of(&[300, 1_000, 3_000, 2_000_000]));
+            let patience = Duration::from_micros(*random.one_of(&[300, 1_000, 3_000, 200_000]));
             let _ = timeout(patience, replica.flush()).await;
             lost += cuts - proxy.cuts();
         }
     }
-    assert!(lost > 30, "only {lost} answers were lost");
     for (replica, proxy) in &replicas {
         proxy.cut(0);
         replica.close(Duration::from_secs(20)).await.unwrap();

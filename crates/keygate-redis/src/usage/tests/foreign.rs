@@ -134,6 +134,23 @@ async fn a_redis_without_memory_gets_it_later() {
 }
 
 #[tokio::test]
+async fn sums_that_cannot_be_read_are_not_written_over() {
+    let server = RedisServer::start();
+    let store = usage(server.port(), by_hand());
+    let acme = consumer("acme");
+    let fact = Fact::by(&acme);
+    fact.record(&store);
+    store.flush().await.unwrap();
+    assert_eq!(server.cli(&["acl", "setuser", "default", "-hmget"]), "OK");
+    fact.record(&store);
+    store.flush().await.unwrap_err();
+    assert_eq!(requests_of(&store, &acme).await, 1);
+    assert_eq!(server.cli(&["acl", "setuser", "default", "+hmget"]), "OK");
+    store.flush().await.unwrap();
+    assert_eq!(requests_of(&store, &acme).await, 2);
+}
+
+#[tokio::test]
 async fn a_consumer_that_cannot_be_written_keeps_nobody_waiting() {
     let server = RedisServer::start();
     let store = usage(server.port(), by_hand());

@@ -112,10 +112,10 @@ async fn a_store_that_is_closed_leaves_nothing_behind() {
     assert_eq!(requests_of(&reader, &acme).await, 1_002, "also what came too late");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_redis_and_not_for_ever() {
     let mut server = RedisServer::start();
-    let options = UsageOptions { every: Duration::from_millis(20), ..eager() };
+    let options = UsageOptions { within: eager().within, ..by_hand() };
     let store = Arc::new(usage(server.port(), options));
     server.kill();
     Fact::by(&consumer("acme")).record(&*store);

@@ -1,0 +1,72 @@
+//! The API of the quickstart as replicas of it would run: keys, plans, counters and usage in Redis.
+//!
+//! `KEYGATE_REDIS_URL` says where Redis is (`redis://127.0.0.1:6379` by default), `KEYGATE_ADDR` where to
+//! listen, `KEYGATE_PLANS` names a TOML file of plans to apply at start. Keys come from the store: issue
+//! them with the `keygate` command.
+
+mod demo;
+
+use std::{io::Write, process::ExitCode, time::Duration};
+
+use keygate_redis::{PlansError, RedisStore};
+use serde_json::json;
+
+use demo::{PlansFile, Result};
+
+/// How long usage may take to reach Redis once the program is asked to stop.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    demo::start_log();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let json = demo::wants_json()?;
+    let url = std::env::var("KEYGATE_REDIS_URL");
+    let url = url.unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let store = RedisStore::connect(&url).await;
+    let store = store.map_err(|error| format!("KEYGATE_REDIS_URL: {error}"))?;
+    apply_plans(&store).await?;
+    let gate = store.gate().public_path("/healthz").build()?;
+
+    let listener = demo::listen().await?;
+    let asked_to_stop = demo::asked_to_stop()?;
+    show(listener.local_addr()?, json);
+    demo::serve(listener, demo::api(gate)?, asked_to_stop).await?;
+    store.close(FLUSH_WITHIN).await?;
+    Ok(())
+}
+
+/// Replicas that start together apply the same file: whoever comes second finds it done.
+async fn apply_plans(store: &RedisStore) -> Result<()> {
+    let Some(file) = PlansFile::read()? else { return Ok(()) };
+    loop {
+        let stored = store.stored_plans().load().await?;
+        if stored.as_ref().is_some_and(|stored| stored.text == file.text) {
+            return Ok(());
+        }
+        let expected = stored.map(|stored| stored.revision);
+        match store.stored_plans().apply(&file.text, expected).await {
+            Ok(_) => return Ok(()),
+            Err(PlansError::Conflict { .. }) => {}
+            Err(error) => return Err(file.wrong(&error).into()),
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "saying where it listens is what the line is for")]
+fn show(listening: std::net::SocketAddr, as_json: bool) {
+    if as_json {
+        println!("{}", json!({ "listening": listening }));
+    } else {
+        println!("listening on http://{listening}");
+    }
+}
