@@ -23,9 +23,8 @@ pub use self::{
     address::{Address, AddressError},
     fault::FaultKind,
     guard::{Circuit, Health},
-    keys::RedisKeys,
     plans::{PlansError, RedisPlans, StoredPlans},
     start_up::ConnectError,
     store::{RedisStore, RedisStoreBuilder},
-    usage::{RedisUsage, UsageOptions, UsageStats},
+    usage::{UsageOptions, UsageStats},
 };

@@ -140,6 +140,15 @@ impl RedisStore {
         self.0.usage.stats()
     }
 
+    /// Brings all usage that was recorded to Redis now, instead of within the next second: a report that
+    /// must not be a second late calls it first.
+    ///
+    /// # Errors
+    /// If some of it could not be brought. It is kept, and sent again.
+    pub async fn flush_usage(&self) -> Result<(), StoreError> {
+        self.0.usage.flush().await
+    }
+
     /// Brings all usage that was recorded to Redis, within this time. To be called before the process
     /// ends: what is not there by then is lost with it.
     ///

@@ -33,7 +33,7 @@ const DIGESTS_NAMED: usize = 100;
 /// A listing takes one step for each 500 records that it reads, and each step at most two seconds.
 /// Records of one consumer are found by an index; plan and status are compared record by record.
 #[derive(Debug)]
-pub struct RedisKeys {
+pub(crate) struct RedisKeys {
     link: Arc<Link>,
     layout: Layout,
     find_within: Duration,

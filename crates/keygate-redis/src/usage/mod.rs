@@ -57,7 +57,7 @@ use crate::{fault::Fault, layout::Layout, link::Link};
 /// What has not been brought to Redis is lost with the process. One that ends in order calls
 /// [`close`](Self::close) and loses nothing. A store that is dropped flushes in the background for
 /// five seconds at most, if its runtime lasts that long.
-pub struct RedisUsage {
+pub(crate) struct RedisUsage {
     flusher: Arc<Flusher>,
     query_within: Duration,
     task: Mutex<Option<Task>>,
@@ -98,7 +98,7 @@ impl RedisUsage {
     ///
     /// # Errors
     /// If some of it could not be brought. It is kept, and the next flush sends it again.
-    pub async fn flush(&self) -> Result<(), StoreError> {
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         Ok(self.flusher.flush().await?)
     }
 
@@ -108,7 +108,7 @@ impl RedisUsage {
     ///
     /// # Errors
     /// If it is too late; the [stats](Self::stats) say how much is left.
-    pub async fn close(&self, within: Duration) -> Result<(), StoreError> {
+    pub(crate) async fn close(&self, within: Duration) -> Result<(), StoreError> {
         let end = after(within);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(task) = task else { return Ok(self.flusher.flush_until(end).await?) };
@@ -120,7 +120,7 @@ impl RedisUsage {
 
     /// What became of the events that were recorded.
     #[must_use]
-    pub fn stats(&self) -> UsageStats {
+    pub(crate) fn stats(&self) -> UsageStats {
         let figures = &self.flusher.figures;
         UsageStats {
             series: self.flusher.buffer.len().saturating_add(figures.waiting()),
