@@ -1,6 +1,6 @@
 //! A link to a server of a test's own, and records to keep there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use keygate::{
     key::{Digester, KeyId},
@@ -47,4 +47,29 @@ pub(crate) fn changed(record: &KeyRecord, change: impl FnOnce(&mut KeyRecord)) -
     next.revision += 1;
     change(&mut next);
     next
+}
+
+/// The law `state_always_expires`, seen by SCAN: no key lives for ever, or longer than this.
+#[track_caller]
+pub(crate) fn assert_everything_expires(server: &RedisServer, longest: Duration) {
+    for key in server.keys() {
+        let left: i128 = server.cli(&["pttl", &key]).parse().unwrap();
+        assert!(0 < left && left <= longest.as_millis().cast_signed(), "{key} lives {left} ms");
+    }
+}
+
+/// Numbers for traces: xorshift64* (Vigna, 2016).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11) % bound
+    }
+
+    pub(crate) fn one_of<'t, T>(&mut self, things: &'t [T]) -> &'t T {
+        &things[usize::try_from(self.below(things.len().try_into().unwrap())).unwrap()]
+    }
 }

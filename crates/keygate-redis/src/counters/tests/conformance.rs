@@ -16,7 +16,7 @@ use keygate::{
 use keygate_tests::RedisServer;
 use tokio::time::sleep;
 
-use super::support::{replica, set_clock, stepped_replica};
+use super::support::{assert_everything_expires, replica, set_clock, stepped_replica};
 use crate::counters::RedisCounters;
 
 /// The clock of the server, which nobody moves.
@@ -118,7 +118,9 @@ async fn together(jobs: Vec<Job>) {
 async fn a_server_by_its_own_clock_keeps_every_law() {
     let server = RedisServer::start();
     let store = Arc::new(replica(&server));
-    let report = conformance::counter_store(&Running { server, store }).await;
+    let harness = Running { server, store };
+    let report = conformance::counter_store(&harness).await;
+    assert_everything_expires(&harness.server);
     println!("{report}");
     let partly = report.laws().iter().filter(|(_, coverage)| *coverage != Coverage::Whole);
     let partly: Vec<_> = partly.map(|(law, _)| *law).collect();

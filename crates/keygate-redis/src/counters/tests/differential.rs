@@ -16,33 +16,13 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use super::support::{Customer, limits, set_clock, unforgetting_replica};
-use crate::counters::RedisCounters;
+use crate::{counters::RedisCounters, testing::Random};
 
 const DECISIONS: usize = 100_000;
 const AT_ONCE: usize = 50;
 
 /// Who pays, for what, and how much.
 type Decision = (Customer, Arc<[Limit]>, u64);
-
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one<T: Clone>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()].clone()
-    }
-}
 
 /// What the core says.
 #[derive(Default)]
@@ -74,14 +54,17 @@ fn counter(who: &Customer, limit: &Limit) -> (String, String, bool) {
 
 fn random_limit(random: &mut Random, name: &str) -> LimitBuilder {
     let limit = if random.below(2) == 0 {
-        let per = random.one(&[1, 7, 10, 1_000, 999_983, 1_000_000, 60_000_000, 86_400_000_000]);
-        let count = random.one(&[1, 3, 10, 1_000, 4_294_967_291]);
+        let per =
+            *random.one_of(&[1, 7, 10, 1_000, 999_983, 1_000_000, 60_000_000, 86_400_000_000]);
+        let count = *random.one_of(&[1, 3, 10, 1_000, 4_294_967_291]);
         let burst = 1 + random.below(random_bound(per));
         Limit::rate(name, RateSpec::per_micros(count, per).burst(burst))
     } else {
-        let zone = random.one(&["UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe"]);
+        let zone =
+            random.one_of(&["UTC", "Europe/Paris", "America/New_York", "Australia/Lord_Howe"]);
         let anchor = AnchorDay::new(1 + u8::try_from(random.below(31)).unwrap()).unwrap();
-        let period = random.one(&[Period::hour(), Period::day(), Period::month(anchor)]);
+        let periods = [Period::hour(), Period::day(), Period::month(anchor)];
+        let period = random.one_of(&periods).clone();
         let amount = 1 + random.below(random_bound(1));
         Limit::quota(name, amount, period.in_zone(parse_zone(zone).unwrap()))
     };
@@ -105,7 +88,7 @@ fn random_plan(random: &mut Random) -> Arc<[Limit]> {
 }
 
 fn random_cost(random: &mut Random) -> u64 {
-    random.one(&[0, 1, 1, 1, 1, 1, 2, 3, 7, 41, 1 << 53, u64::MAX])
+    *random.one_of(&[0, 1, 1, 1, 1, 1, 2, 3, 7, 41, 1 << 53, u64::MAX])
 }
 
 /// Customers that differ in what confuses keys.
@@ -158,7 +141,7 @@ async fn lua_and_rust_decide_alike() {
         let replica = unforgetting_replica(&server);
         let mut fresh = unforgetting_replica(&server);
         for round in 0..AT_ONCE {
-            now += random.one(&[
+            now += *random.one_of(&[
                 0,
                 1,
                 3,
@@ -170,7 +153,7 @@ async fn lua_and_rust_decide_alike() {
                 90_000_000_000,
             ]);
             if steps_back && random.below(5) == 0 {
-                now -= random.one(&[1, 1_000, 1_000_000, 200_000_000]);
+                now -= *random.one_of(&[1, 1_000, 1_000_000, 200_000_000]);
             }
             let at = Timestamp::from_micros(now);
             set_clock(&replica, at).await;
@@ -181,10 +164,10 @@ async fn lua_and_rust_decide_alike() {
             let asked = if random.below(10) == 0 { &fresh } else { &replica };
             let mut decisions: BTreeMap<_, Vec<Decision>> = BTreeMap::new();
             for _ in 0..AT_ONCE {
-                let plan = if steps_back { plans[0].clone() } else { random.one(&plans) };
-                let who = random.one(&customers);
+                let plan = if steps_back { &plans[0] } else { random.one_of(&plans) };
+                let who = random.one_of(&customers).clone();
                 let of_consumer = decisions.entry(who.consumer.clone()).or_default();
-                of_consumer.push((who, plan, random_cost(&mut random)));
+                of_consumer.push((who, Arc::clone(plan), random_cost(&mut random)));
             }
             step(asked, &mut model, at, &decisions).await;
             decided += AT_ONCE;

@@ -7,12 +7,12 @@ use keygate::{
 };
 use keygate_tests::RedisServer;
 
-use super::support::{Customer, limits, replica};
+use super::support::{Customer, assert_everything_expires, limits, replica};
 
 fn plan() -> std::sync::Arc<[Limit]> {
     limits([
         Limit::quota("monthly", 100, Period::month(keygate::period::AnchorDay::FIRST)),
-        Limit::rate("pace", RateSpec::per_day(1).burst(100)),
+        Limit::rate("pace", RateSpec::per_day(10).burst(100)),
         Limit::quota("own", 100, Period::month(keygate::period::AnchorDay::FIRST)).per_key(),
     ])
 }
@@ -29,6 +29,7 @@ async fn a_redis_that_was_emptied_is_told_what_was_used() {
     acme.charge(&second, &limits, 1).await.unwrap();
     assert_eq!(acme.remaining(&first, &limits).await, [49, 49, 49]);
     assert_eq!(acme.remaining(&replica(&server), &limits).await, [49, 49, 49], "it is stored");
+    assert_everything_expires(&server);
 }
 
 #[tokio::test]
@@ -53,6 +54,7 @@ async fn a_redis_that_lost_the_latest_writes_is_told_of_them_by_each_replica() {
     assert_eq!(acme.remaining(&first, &limits).await, [69, 69, 69]);
     acme.charge(&second, &limits, 1).await.unwrap();
     assert_eq!(acme.remaining(&second, &limits).await, [64, 64, 64]);
+    assert_everything_expires(&server);
 }
 
 #[tokio::test]
@@ -70,4 +72,5 @@ async fn what_was_seen_before_a_reset_is_void() {
     assert_eq!(acme.remaining(&second, &limits).await, [100, 100, 100]);
     acme.charge(&first, &limits, 7).await.unwrap();
     assert_eq!(acme.remaining(&second, &limits).await, [93, 93, 93]);
+    assert_everything_expires(&server);
 }

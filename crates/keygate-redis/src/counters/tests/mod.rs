@@ -1,5 +1,6 @@
 mod conformance;
 mod differential;
+mod edits;
 mod foreign;
 mod healing;
 mod support;

@@ -95,3 +95,9 @@ impl Customer {
         readings.iter().map(|reading| reading.remaining).collect()
     }
 }
+
+/// Nothing outlives the month, the longest window, and the void that a reset leaves.
+#[track_caller]
+pub(super) fn assert_everything_expires(server: &RedisServer) {
+    crate::testing::assert_everything_expires(server, Duration::from_secs(32 * 86_400 + 60));
+}

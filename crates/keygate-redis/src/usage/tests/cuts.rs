@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use super::{
     proxy::Proxy,
     scene::{
-        Fact, Random, all_requests, assert_everything_expires, assert_same, by_hand, consumer,
-        everything, minutes_ago, usage,
+        Fact, all_requests, assert_everything_expires, assert_same, by_hand, consumer, everything,
+        minutes_ago, usage,
     },
 };
+use crate::testing::Random;
 
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_counts_once() {

@@ -12,8 +12,9 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use super::scene::{
-    Fact, Random, assert_everything_expires, by_hand, consumer, minutes_ago, rollups, usage,
+    Fact, assert_everything_expires, by_hand, consumer, minutes_ago, rollups, usage,
 };
+use crate::testing::Random;
 use crate::usage::span::LENGTHS;
 
 const OUTCOMES: [Outcome; 4] = [

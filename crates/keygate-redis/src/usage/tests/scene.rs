@@ -146,13 +146,12 @@ pub(super) async fn everything(store: &dyn UsageStore) -> Vec<Vec<Rollup>> {
 /// The law `state_always_expires`: every key goes away by itself, and none later than the longest
 /// bucket.
 #[track_caller]
+/// No key outlives the longest retention.
 pub(super) fn assert_everything_expires(server: &RedisServer) {
-    let days = longest(&Retention::default(), Granularity::Day).as_millis();
-    let keys = server.keys();
-    for key in &keys {
-        let left: i128 = server.cli(&["pttl", key]).parse().unwrap();
-        assert!(0 < left && left <= days.cast_signed(), "{key} lives {left} ms");
-    }
+    crate::testing::assert_everything_expires(
+        server,
+        longest(&Retention::default(), Granularity::Day),
+    );
 }
 
 /// Waits until it is so.
@@ -163,20 +162,4 @@ pub(super) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl 
         }
     };
     timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// Numbers for traces: xorshift64* (Vigna, 2016).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11) % bound
-    }
-
-    pub(super) fn one_of<'t, T>(&mut self, things: &'t [T]) -> &'t T {
-        &things[usize::try_from(self.below(things.len().try_into().unwrap())).unwrap()]
-    }
 }
