@@ -36,7 +36,8 @@ end
 
 -- What is to be done about one owner, and its value after that: 'fits' (and until when to keep it, if
 -- longer than now), 'refused', 'behind' (the caller has seen more than is held here), 'window' (which
--- limit wants the calendar window of which instant) or 'foreign'. A charge of nothing only 'reads'.
+-- limit wants the calendar window of which instant) or 'foreign'. A charge of nothing only 'reads', or
+-- 'heals' if more was recalled than is held.
 local function weigh(request, value, pays)
   local cost, epoch, last, count, name_bytes = read('>I7I7I7BH', request)
   local names = cut(request, 25, 24 + name_bytes)
@@ -58,6 +59,7 @@ local function weigh(request, value, pays)
     value = write('>BI7I7I6I7H', 1, 0, math.max(now, epoch + 1), 0, 0, name_bytes)
       .. names .. string.rep('\0', 27 * count)
   end
+  local does = 'reads'
   if epoch ~= stored or latest < last then
     if epoch > 0 and not recall then return 'behind' end
     if epoch < reset then
@@ -65,10 +67,12 @@ local function weigh(request, value, pays)
     elseif epoch == stored then
       value = cut(value, 1, 8) .. write('>I7', math.max(now, stored + 1)) .. cut(value, 16)
     end
+    if recall then does = 'heals' end
   end
 
   if latest < last and recall then latest = last end
   if not pays then cost = 0 end
+  if cost > 0 then does = 'fits' end
   if cost > 0 and latest < now then latest = now end
   local slot, keep_all, refused = 31 + all_bytes, 0, false
   local parts = {write('>BI7', 1, latest), '', '', '', '', '', ''}
@@ -123,12 +127,12 @@ local function weigh(request, value, pays)
 
   if keep_all <= expires then
     parts[2] = cut(value, 9, 30 + all_bytes)
-    return cost > 0 and 'fits' or 'reads', table.concat(parts), nil, latest
+    return does, table.concat(parts), nil, latest
   end
   -- Up to a minute longer than needed, so that not every charge has to move the expiry.
   local expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
   parts[2] = cut(value, 9, 15) .. write('>I6', expiry) .. cut(value, 22, 30 + all_bytes)
-  return cost > 0 and 'fits' or 'reads', align(table.concat(parts), names, now), expiry, latest
+  return does, align(table.concat(parts), names, now), expiry, latest
 end
 
 local held = redis.call('GET', KEYS[1])
@@ -163,8 +167,11 @@ if does == 'fits' and other_does == 'fits' then
   if KEYS[2] then put(KEYS[2], other_value, other_expiry) end
   return write('>BI7', 4, now) .. value .. other_value
 end
-if does ~= 'reads' or other_does ~= 'reads' then
-  does, value = weigh(ARGV[1], held, false)
-  if KEYS[2] then other_does, other_value = weigh(ARGV[2], other_held, false) end
+if does == 'refused' or other_does == 'refused' then
+  does, value, expiry = weigh(ARGV[1], held, false)
+  if KEYS[2] then other_does, other_value, other_expiry = weigh(ARGV[2], other_held, false) end
 end
+-- What was recalled is kept even if nothing is charged: the next caller may not have seen it.
+if does == 'heals' then put(KEYS[1], value, expiry) end
+if KEYS[2] and other_does == 'heals' then put(KEYS[2], other_value, other_expiry) end
 return write('>BI7', 0, now) .. value .. other_value

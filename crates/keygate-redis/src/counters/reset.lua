@@ -11,6 +11,6 @@ if value then
   epoch = math.max(epoch, struct.unpack('>I7', value, 9) + 1)
 end
 local expiry = math.floor(epoch / 1000) + 32 * 86400000
-redis.call('SET', KEYS[1], struct.pack('>BI7I7I6I7H', 1, 0, epoch, expiry, epoch, 0),
+redis.call('SET', KEYS[1], struct.pack('>BI7I7I6I7H', 1, epoch, epoch, expiry, epoch, 0),
   'PXAT', string.format('%.0f', expiry))
 return 1

@@ -25,8 +25,12 @@ impl Seen {
         (value.expiry > now.micros() / 1_000).then_some(seen)
     }
 
-    /// Remembers a value, unless a later one is remembered: replies may overtake each other.
+    /// Remembers a value, unless a later one is remembered: replies may overtake each other. One that
+    /// was never charged is not stored either.
     pub(super) fn remember(&self, owner: String, value: &Value<'_>) {
+        if value.last == 0 {
+            return;
+        }
         let known = self.0.get(&owner);
         let known = known.as_deref().and_then(|bytes| Value::read(bytes).ok());
         if known.is_none_or(|(known, _)| (known.epoch, known.last) <= (value.epoch, value.last)) {

@@ -8,6 +8,7 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use super::support::{Customer, assert_everything_expires, limits, replica};
+use crate::counters::RedisCounters;
 
 fn plan() -> std::sync::Arc<[Limit]> {
     limits([
@@ -30,6 +31,45 @@ async fn a_redis_that_was_emptied_is_told_what_was_used() {
     assert_eq!(acme.remaining(&first, &limits).await, [49, 49, 49]);
     assert_eq!(acme.remaining(&replica(&server), &limits).await, [49, 49, 49], "it is stored");
     assert_everything_expires(&server);
+}
+
+#[tokio::test]
+async fn what_is_recalled_is_kept_even_if_nothing_can_be_charged() {
+    let server = RedisServer::start();
+    let (first, acme) = (replica(&server), Customer::new("acme"));
+    let limits = plan();
+    acme.charge(&first, &limits, 100).await.unwrap();
+    let _ = server.cli(&["flushall"]);
+    let refused = acme.charge(&first, &limits, 1).await.unwrap();
+    assert!(refused.iter().all(|reading| !reading.within));
+    assert_eq!(acme.remaining(&replica(&server), &limits).await, [0, 0, 0], "for everybody");
+}
+
+/// Decisions that cost one trip, once the script is known.
+async fn trips(server: &RedisServer, replica: &RedisCounters, limits: &[Limit], cost: u64) -> u64 {
+    let acme = Customer::new("acme");
+    acme.charge(replica, limits, cost).await.unwrap();
+    let _ = server.cli(&["config", "resetstat"]);
+    for _ in 0..10 {
+        acme.charge(replica, limits, cost).await.unwrap();
+    }
+    calls(server, "evalsha")
+}
+
+fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.cli(&["info", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let calls = line.and_then(|line| line.split_once("calls=")?.1.split_once(','));
+    calls.map_or(0, |(calls, _)| calls.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_decision_is_one_trip_whether_it_charges_reads_or_refuses() {
+    let server = RedisServer::start();
+    let replica = replica(&server);
+    for cost in [0, 1, 101, 0] {
+        assert_eq!(trips(&server, &replica, &plan(), cost).await, 10, "a cost of {cost}");
+    }
 }
 
 #[tokio::test]
