@@ -175,6 +175,7 @@ pub struct RedisStoreBuilder {
     cache: cached::Settings,
     usage: UsageOptions,
     clock: Arc<dyn Clock>,
+    serves: bool,
 }
 
 enum Place {
@@ -192,6 +193,7 @@ impl RedisStoreBuilder {
             cache: cached::Settings::default(),
             usage: UsageOptions::default(),
             clock: Arc::new(AnchoredClock::default()),
+            serves: true,
         }
     }
 
@@ -218,6 +220,12 @@ impl RedisStoreBuilder {
     /// How often to look for changed keys and plans when none is announced; a second by default.
     pub fn poll(self, poll: Duration) -> Self {
         Self { poll, ..self }
+    }
+
+    /// For tools that serve no requests: this one is not counted among the replicas that share a limit
+    /// out while Redis fails.
+    pub fn looks_on(self) -> Self {
+        Self { serves: false, ..self }
     }
 
     /// How key records are cached.
@@ -256,6 +264,7 @@ impl RedisStoreBuilder {
             cache: Arc::new(keys.clone()),
             plans: plans.clone(),
             clock: Arc::clone(&clock),
+            serves: self.serves,
         });
         timeout(FIRST_LOOK, watcher.caught_up()).await.map_err(|_| Fault::Timeout)?;
         let guard = Arc::new(Guard::new(self.bounds));

@@ -22,6 +22,7 @@ pub(super) struct CatchUp<'w> {
     watch: &'w Watch,
     script: Script,
     keys: [String; 3],
+    /// Its name among the replicas; empty if it is none.
     replica: String,
     /// The last change seen; `None` before the first look.
     position: Option<String>,
@@ -40,7 +41,11 @@ impl<'w> CatchUp<'w> {
             script: Script::new(concat!(include_str!("../common.lua"), include_str!("tick.lua"))),
             keys: [layout.changes(), layout.plans(), layout.replicas()],
             // Two replicas of one name would be counted as one.
-            replica: format!("{:016x}", getrandom::u64().unwrap_or(0)),
+            replica: if watch.serves {
+                format!("{:016x}", getrandom::u64().unwrap_or(0))
+            } else {
+                String::new()
+            },
             position: None,
             stamp: String::new(),
         }

@@ -64,6 +64,8 @@ pub(crate) struct Watch {
     pub(crate) cache: Arc<dyn Cache>,
     pub(crate) plans: LivePlans,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether it counts as a replica.
+    pub(crate) serves: bool,
 }
 
 /// A replica that is kept current, until this is dropped.

@@ -1,5 +1,6 @@
 -- KEYS: changes, plans, replicas.
--- ARGV: position, stamp of the plans, replica, for how many seconds a replica counts unheard of.
+-- ARGV: position, stamp of the plans, replica ('' for who looks on), for how many seconds a replica
+-- counts unheard of.
 -- Answers position, what changed, stamp, the plans if they did, how many replicas there are.
 -- A position is the id of a change; '' before the first.
 local changes, plans, replicas = unpack(KEYS)
@@ -27,7 +28,7 @@ local latest = (stored[1] or '') .. '@' .. (stored[2] or '')
 if latest == stamp then stored = false end
 
 local now = redis.call('TIME')[1]
-local beat = redis.pcall('ZADD', replicas, now, replica)
+local beat = replica ~= '' and redis.pcall('ZADD', replicas, now, replica)
 -- Without memory for it, whoever looks must see changes all the same.
 if type(beat) == 'table' and beat.err then
   if not string.find(beat.err, 'OOM', 1, true) then return beat end

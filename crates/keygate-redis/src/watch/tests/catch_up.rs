@@ -165,6 +165,18 @@ async fn replicas_are_counted_while_they_are_heard_of() {
 }
 
 #[tokio::test]
+async fn who_looks_on_is_no_replica() {
+    let server = RedisServer::start();
+    let (watch, _) = deaf(&server, LONG);
+    let tool = Watch { serves: false, ..deaf(&server, LONG).0 };
+    let (mut replica, mut tool) = (CatchUp::new(&watch), CatchUp::new(&tool));
+    assert_eq!(tool.once().await.unwrap(), None);
+    assert_eq!(server.keys(), [""; 0], "it leaves no trace");
+    assert_eq!(replica.once().await.unwrap().unwrap().get(), 1);
+    assert_eq!(tool.once().await.unwrap().unwrap().get(), 1);
+}
+
+#[tokio::test]
 async fn a_full_redis_is_followed_and_a_replica_of_another_is_not() {
     let server = RedisServer::start();
     let (watch, told) = deaf(&server, LONG);

@@ -90,6 +90,7 @@ fn watch(url: &str, poll: Duration, hints: Subscription) -> (Watch, Arc<Told>) {
         cache: Arc::clone(&told) as _,
         plans: LivePlans::new(Plans::from_toml("[plans.built-in]").unwrap()),
         clock: Arc::new(SystemClock),
+        serves: true,
     };
     (watch, told)
 }
