@@ -125,6 +125,7 @@ impl fmt::Display for ConnectError {
                     f,
                     "Redis lets the user in, but not do what is needed: {fault}; allow it by ACL SETUSER"
                 ),
+                FaultKind::Foreign => fault.fmt(f),
                 _ => write!(f, "Redis cannot be reached: {fault}"),
             },
         }

@@ -266,7 +266,9 @@ impl RedisStoreBuilder {
             clock: Arc::clone(&clock),
             serves: self.serves,
         });
-        timeout(FIRST_LOOK, watcher.caught_up()).await.map_err(|_| Fault::Timeout)?;
+        timeout(FIRST_LOOK, watcher.caught_up())
+            .await
+            .map_err(|_| watcher.fault().unwrap_or(Fault::Timeout))?;
         let guard = Arc::new(Guard::new(self.bounds));
         let counters = RedisCounters::new(
             Arc::clone(&link),

@@ -20,6 +20,7 @@ use tokio::{
 
 use self::catch_up::CatchUp;
 use crate::{
+    fault::Fault,
     layout::Layout,
     link::{Link, Subscription},
 };
@@ -79,16 +80,19 @@ pub(crate) struct Watcher {
 }
 
 /// What a replica knows of the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     caught_up: bool,
+    /// What keeps it from catching up.
+    fault: Option<Fault>,
     replicas: NonZeroU32,
 }
 
 impl Watcher {
     /// Begins to watch. Must be called within a tokio runtime.
     pub(crate) fn new(watch: Watch) -> Self {
-        let (sender, seen) = watch::channel(Seen { caught_up: false, replicas: NonZeroU32::MIN });
+        let (sender, seen) =
+            watch::channel(Seen { caught_up: false, fault: None, replicas: NonZeroU32::MIN });
         let task = tokio::spawn(run(watch, sender)).abort_handle();
         Self { seen, task }
     }
@@ -97,6 +101,11 @@ impl Watcher {
     pub(crate) async fn caught_up(&self) {
         // The task that sends ends with this watcher only.
         let _ = self.seen.clone().wait_for(|seen| seen.caught_up).await;
+    }
+
+    /// What keeps it from catching up, as far as was seen.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.seen.borrow().fault.clone()
     }
 
     /// How many replicas there are, this one included, as far as was seen.
@@ -136,6 +145,7 @@ async fn run(watch: Watch, seen: watch::Sender<Seen>) {
                 failing = false;
                 seen.send_modify(|seen| {
                     seen.caught_up = true;
+                    seen.fault = None;
                     seen.replicas = replicas.unwrap_or(seen.replicas);
                 });
             }
@@ -144,6 +154,7 @@ async fn run(watch: Watch, seen: watch::Sender<Seen>) {
                     tracing::error!(%fault, "changes of keys and plans cannot be followed");
                 }
                 failing = true;
+                seen.send_modify(|seen| seen.fault = Some(fault));
             }
         }
     }
