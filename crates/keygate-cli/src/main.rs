@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod command_line;
+mod confirm;
+mod error;
+mod output;
+mod plans;
+mod store;
+
+use std::process::ExitCode;
+
+use crate::{
+    args::{Cli, Group},
+    error::Failure,
+    output::Output,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match command_line::read() {
+        Ok(cli) => cli,
+        Err(ended) => return ended,
+    };
+    let output = Output::new(cli.global.json, cli.global.color);
+    match run(&cli, &output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
+    match &cli.group {
+        Group::Plans(command) => command.run(&cli.global, output).await,
+    }
+}
