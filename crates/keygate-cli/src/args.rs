@@ -1,17 +1,25 @@
 //! The command line: what stands on it everywhere, and the values that several commands take.
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
+use keygate::key::KeyId;
 
-use crate::plans::PlansCommand;
+use crate::{keys::KeysCommand, plans::PlansCommand};
 
 const EXAMPLES: &str = "\
 Examples:
   export KEYGATE_STORE=redis://127.0.0.1:6379
   keygate plans apply plans.toml
+  keygate keys issue --consumer acme --plan free --scope 'search:*' > acme.key
+  keygate keys list --consumer acme
+  keygate keys rotate key_0123456789ABCDef --grace 24h
 
 Secrets:
   Arguments of a command can be read by everybody on its machine. So a store's URL with a password
-  belongs into KEYGATE_STORE.
+  belongs into KEYGATE_STORE, and a pepper comes from a file or the environment.
+
+  Where the services digest keys with a pepper, give it here too, in KEYGATE_PEPPER_FILE or
+  KEYGATE_PEPPER, and its number in KEYGATE_PEPPER_VERSION (1 unless given). A key that is
+  issued without the pepper of the services would never be found by them.
 
 Exit codes:
   0 done   1 refused, or not found   2 wrong usage   3 the store cannot be reached";
@@ -50,9 +58,26 @@ pub(crate) struct Global {
 /// What there is to manage.
 #[derive(Subcommand)]
 pub(crate) enum Group {
+    /// Issue, list, rotate, disable and revoke API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Put plans in force, and show them
     #[command(subcommand)]
     Plans(PlansCommand),
+}
+
+/// Reads a key id.
+pub(crate) fn key_id(text: &str) -> Result<KeyId, String> {
+    text.parse().map_err(|error| format!("{error}; `keygate keys list` shows ids"))
+}
+
+/// Reads `name=value`.
+pub(crate) fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write name=value, such as country=FR")?;
+    if name.is_empty() {
+        return Err("the name before `=` is missing; write it as in country=FR".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -64,5 +89,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_a_value() {
+        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(attribute("country=FR"), pair("country", "FR"));
+        assert_eq!(attribute("note=a=b"), pair("note", "a=b"));
+        assert_eq!(attribute("empty="), pair("empty", ""));
+        assert!(attribute("country").is_err());
+        assert!(attribute("=FR").is_err());
     }
 }

@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn the_command_that_is_meant_is_found() {
+        let meant = |line| command(&words(line));
+        assert_eq!(meant("keygate"), "keygate");
+        assert_eq!(meant("keygate --json keys issue --consumer list"), "keygate keys issue");
+        assert_eq!(meant("keygate kyes issue"), "keygate");
+    }
+
+    #[test]
     fn the_text_of_a_key_is_noticed() {
         let key = "acme_test_0123456789ABCDEFGHIJKLMNOPQRSTUV";
         let [format, other] = ["test", "live"].map(|env| KeyFormat::new("acme", env).unwrap());

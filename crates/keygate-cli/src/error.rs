@@ -2,7 +2,7 @@
 
 use std::io;
 
-use keygate::port::StoreError;
+use keygate::{keyring::KeyringError, port::StoreError};
 use keygate_redis::{ConnectError, PlansError};
 
 /// Why a command was not done. The text is one line that says what to do.
@@ -47,6 +47,27 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::unreachable(&error)
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        use KeyringError::{Consumer, NeverValid, Scope, Store, TooLong, UnknownKey, UnknownPlan};
+        match error {
+            Store(error) => error.into(),
+            Consumer(error) => Self::Usage(format!("--consumer: {error}")),
+            Scope(error) => Self::Usage(format!("--scope: {error}")),
+            NeverValid { .. } => Self::Usage(format!("--expires: {error}")),
+            TooLong { field: "name", .. } => Self::Usage(format!("--name: {error}")),
+            TooLong { .. } => Self::Usage(format!("--attribute: {error}")),
+            UnknownKey { .. } => Self::Refused(format!("{error}; `keygate keys list` shows all")),
+            UnknownPlan { given, known } if known.is_empty() => Self::Refused(format!(
+                "plan `{}` is unknown, for there are no plans yet; `keygate plans apply FILE` \
+                 puts some in force",
+                given.escape_debug()
+            )),
+            other => Self::Refused(other.to_string()),
+        }
     }
 }
 

@@ -4,9 +4,12 @@ mod args;
 mod command_line;
 mod confirm;
 mod error;
+mod keys;
 mod output;
+mod pepper;
 mod plans;
 mod store;
+mod time;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,7 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
     match &cli.group {
+        Group::Keys(command) => command.run(&cli.global, output).await,
         Group::Plans(command) => command.run(&cli.global, output).await,
     }
 }

@@ -10,6 +10,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use comfy_table::{ContentArrangement, Table, presets};
+use keygate::ApiKey;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -81,6 +82,14 @@ impl Output {
         for line in lines {
             writeln!(out, "{}", line.trim_end())?;
         }
+        Ok(out.flush()?)
+    }
+
+    /// The text of a key, alone on its line, so that `> file` and `$(…)` hold just the key.
+    pub(crate) fn secret(&self, key: &ApiKey) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(key.expose().as_bytes())?;
+        out.write_all(b"\n")?;
         Ok(out.flush()?)
     }
 
