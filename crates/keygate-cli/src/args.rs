@@ -1,9 +1,11 @@
 //! The command line: what stands on it everywhere, and the values that several commands take.
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
-use keygate::key::KeyId;
+use std::{fmt, str::FromStr};
 
-use crate::{keys::KeysCommand, plans::PlansCommand};
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use keygate::{key::KeyId, record::ConsumerId};
+
+use crate::{keys::KeysCommand, limits::LimitsCommand, plans::PlansCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +14,7 @@ Examples:
   keygate keys issue --consumer acme --plan free --scope 'search:*' > acme.key
   keygate keys list --consumer acme
   keygate keys rotate key_0123456789ABCDef --grace 24h
+  keygate limits show acme
 
 Secrets:
   Arguments of a command can be read by everybody on its machine. So a store's URL with a password
@@ -64,6 +67,38 @@ pub(crate) enum Group {
     /// Put plans in force, and show them
     #[command(subcommand)]
     Plans(PlansCommand),
+    /// Show what is left of limits, or give everything back
+    #[command(subcommand)]
+    Limits(LimitsCommand),
+}
+
+/// Whom a command is about: one key, or all of a consumer's.
+#[derive(Clone)]
+pub(crate) enum Subject {
+    Key(KeyId),
+    Consumer(ConsumerId),
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Key(id)),
+            Err(_) => {
+                ConsumerId::parse(text).map(Self::Consumer).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => id.fmt(f),
+            Self::Consumer(consumer) => consumer.fmt(f),
+        }
+    }
 }
 
 /// Reads a key id.
@@ -89,6 +124,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_subject_is_a_key_id_or_else_a_consumer() {
+        assert!(matches!("key_0123456789ABCDef".parse(), Ok(Subject::Key(_))));
+        for consumer in ["acme", "key_", "key_0123", "a{b}:c", "0"] {
+            assert!(matches!(consumer.parse(), Ok(Subject::Consumer(_))), "{consumer}");
+        }
+        for bad in ["", "two words", "a\r\nb", "🔑", &"x".repeat(10_000)] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod command_line;
 mod confirm;
 mod error;
 mod keys;
+mod limits;
 mod output;
 mod pepper;
 mod plans;
@@ -36,5 +37,6 @@ async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
     match &cli.group {
         Group::Keys(command) => command.run(&cli.global, output).await,
         Group::Plans(command) => command.run(&cli.global, output).await,
+        Group::Limits(command) => command.run(&cli.global, output).await,
     }
 }

@@ -6,8 +6,8 @@ use keygate::{
     Gate, Keyring, Plans,
     key::{Digester, KeyFormat, KeyId},
     keyring::KeyringError,
-    port::{KeyFilter, KeyStore, UsageStore},
-    record::KeyRecord,
+    port::{CounterStore, KeyFilter, KeyStore, UsageStore},
+    record::{ConsumerId, KeyRecord},
 };
 use keygate_redis::{Address, ConnectError, RedisPlans, RedisStore};
 
@@ -39,6 +39,10 @@ impl Store {
         self.redis.keys()
     }
 
+    pub(crate) fn counters(&self) -> Arc<dyn CounterStore> {
+        self.redis.counters()
+    }
+
     pub(crate) fn usage(&self) -> Arc<dyn UsageStore> {
         self.redis.usage()
     }
@@ -68,6 +72,19 @@ impl Store {
     pub(crate) async fn record(&self, id: KeyId) -> Result<Arc<KeyRecord>, Failure> {
         let record = self.keys().load(id).await?;
         Ok(record.ok_or(KeyringError::UnknownKey { id })?)
+    }
+
+    /// The records of all keys of a consumer.
+    pub(crate) async fn records_of(
+        &self,
+        consumer: &ConsumerId,
+    ) -> Result<Vec<Arc<KeyRecord>>, Failure> {
+        let records = self.records(KeyFilter::default().consumer(consumer.clone()), None).await?;
+        if records.is_empty() {
+            let fix = "`keygate keys list` shows who has some";
+            return Err(Failure::Refused(format!("this consumer has no keys; {fix}")));
+        }
+        Ok(records)
     }
 
     /// The records that a filter selects, page by page, `most` of them if it is given.

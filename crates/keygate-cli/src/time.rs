@@ -69,6 +69,11 @@ pub(crate) fn instant_or(at: Option<DateTime<Utc>>, none: &str) -> String {
     at.map_or_else(|| none.to_owned(), instant)
 }
 
+/// A span for people.
+pub(crate) fn seconds(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

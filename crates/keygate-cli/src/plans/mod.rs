@@ -6,10 +6,8 @@ mod view;
 use clap::Subcommand;
 use keygate::plan::Name;
 
-use self::{
-    apply::Apply,
-    view::{LimitView, PlanView},
-};
+pub(crate) use self::view::LimitView;
+use self::{apply::Apply, view::PlanView};
 use crate::{
     args::Global,
     error::Failure,
