@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use keygate::{key::KeyId, record::ConsumerId};
 
-use crate::{keys::KeysCommand, limits::LimitsCommand, plans::PlansCommand};
+use crate::{keys::KeysCommand, limits::LimitsCommand, plans::PlansCommand, usage::UsageCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +15,7 @@ Examples:
   keygate keys list --consumer acme
   keygate keys rotate key_0123456789ABCDef --grace 24h
   keygate limits show acme
+  keygate usage acme --since 7d --by day
 
 Secrets:
   Arguments of a command can be read by everybody on its machine. So a store's URL with a password
@@ -70,6 +71,8 @@ pub(crate) enum Group {
     /// Show what is left of limits, or give everything back
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Show who used what
+    Usage(UsageCommand),
 }
 
 /// Whom a command is about: one key, or all of a consumer's.

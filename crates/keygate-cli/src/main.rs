@@ -11,6 +11,7 @@ mod pepper;
 mod plans;
 mod store;
 mod time;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -38,5 +39,6 @@ async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Group::Keys(command) => command.run(&cli.global, output).await,
         Group::Plans(command) => command.run(&cli.global, output).await,
         Group::Limits(command) => command.run(&cli.global, output).await,
+        Group::Usage(command) => command.run(&cli.global, output).await,
     }
 }

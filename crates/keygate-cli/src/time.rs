@@ -22,6 +22,11 @@ impl When {
         self.resolve(flag, |span| now.checked_add_signed(span))
     }
 
+    /// The instant, where a span reaches into the past. `flag` is named where there is none.
+    pub(crate) fn ago(self, now: DateTime<Utc>, flag: &str) -> Result<DateTime<Utc>, Failure> {
+        self.resolve(flag, |span| now.checked_sub_signed(span))
+    }
+
     fn resolve(
         self,
         flag: &str,
@@ -95,6 +100,13 @@ mod tests {
         assert_eq!(hence("2027-01-01T00:00:00Z"), "2027-01-01T00:00:00Z");
         assert_eq!(hence("2027-01-01T00:00:00+02:00"), "2026-12-31T22:00:00Z");
         assert_eq!(hence("2027-01-01"), "2027-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_span_can_reach_back() {
+        let day = When::Span(Duration::from_secs(86_400));
+        let then = day.ago(NOW.parse().unwrap(), "--since").unwrap();
+        assert_eq!(instant(then), "2026-02-28T12:00:00Z");
     }
 
     #[test]
