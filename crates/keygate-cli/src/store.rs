@@ -32,7 +32,7 @@ impl Store {
         })?;
         let address = Address::parse(url).map_err(ConnectError::from)?;
         let builder = RedisStore::at(address).prefix(&global.prefix).deadline(DEADLINE);
-        Ok(Self { redis: builder.connect().await? })
+        Ok(Self { redis: builder.looks_on().connect().await? })
     }
 
     pub(crate) fn keys(&self) -> Arc<dyn KeyStore> {

@@ -122,6 +122,15 @@ async fn until_admitted(service: &Service, key: &str) {
 }
 
 #[test]
+fn an_operator_is_no_replica() {
+    let desk = Desk::with_plans();
+    desk.issue("acme");
+    desk.run(["limits", "show", "acme"]).done();
+    let keys = desk.redis.keys();
+    assert!(!keys.is_empty() && !keys.iter().any(|key| key.contains("replicas")), "{keys:?}");
+}
+
+#[test]
 fn a_revoked_key_does_not_come_back() {
     let desk = Desk::with_plans();
     let issued = desk.issue("acme");
