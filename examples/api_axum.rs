@@ -1,14 +1,14 @@
 //! The API of the quickstart as replicas of it would run: keys, plans, counters and usage in Redis.
 //!
 //! `KEYGATE_REDIS_URL` says where Redis is (`redis://127.0.0.1:6379` by default), `KEYGATE_ADDR` where to
-//! listen, `KEYGATE_PLANS` names a TOML file of plans to apply at start. Keys come from the store: issue
-//! them with the `keygate` command.
+//! listen, `KEYGATE_PLANS` names a TOML file of plans to apply at start, and `KEYGATE_DEADLINE_MS` sets how
+//! long counting one request may take. Keys come from the store: issue them with the `keygate` command.
 
 mod demo;
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
-use keygate_redis::{PlansError, RedisStore};
+use keygate_redis::{Address, ConnectError, PlansError, RedisStore};
 use serde_json::json;
 
 use demo::{PlansFile, Result};
@@ -30,9 +30,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let json = demo::wants_json()?;
-    let url = std::env::var("KEYGATE_REDIS_URL");
-    let url = url.unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-    let store = RedisStore::connect(&url).await;
+    let deadline = deadline()?;
+    let store = connect(deadline).await;
     let store = store.map_err(|error| format!("KEYGATE_REDIS_URL: {error}"))?;
     apply_plans(&store).await?;
     let gate = store.gate().public_path("/healthz").build()?;
@@ -43,6 +42,25 @@ async fn run() -> Result<()> {
     demo::serve(listener, demo::api(gate)?, asked_to_stop).await?;
     store.close(FLUSH_WITHIN).await?;
     Ok(())
+}
+
+async fn connect(deadline: Option<Duration>) -> std::result::Result<RedisStore, ConnectError> {
+    let url = std::env::var("KEYGATE_REDIS_URL");
+    let url = url.unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
+    let mut store = RedisStore::at(Address::parse(&url)?);
+    if let Some(deadline) = deadline {
+        store = store.deadline(deadline);
+    }
+    store.connect().await
+}
+
+/// Longer than the default where machines are slow, and a late answer is better than none.
+fn deadline() -> Result<Option<Duration>> {
+    let Ok(text) = std::env::var("KEYGATE_DEADLINE_MS") else { return Ok(None) };
+    match text.parse() {
+        Ok(millis @ 1..) => Ok(Some(Duration::from_millis(millis))),
+        _ => Err(format!("KEYGATE_DEADLINE_MS is `{text}`; give milliseconds, such as 25").into()),
+    }
 }
 
 /// Replicas that start together apply the same file: whoever comes second finds it done.
