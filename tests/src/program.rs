@@ -1,4 +1,5 @@
 use std::{
+    env,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -19,7 +20,14 @@ pub(crate) fn workspace() -> &'static Path {
 
 fn built(name: &str) -> PathBuf {
     // The features that a build of the whole workspace has: what that compiled is not compiled again.
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What cargo tells a test of its package would make build scripts run again, and all that
+    // depends on them be compiled again.
+    let told = env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| is_of_package(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .args(["build", "--workspace", "--all-features", "--locked", "--bin", name])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace())
@@ -34,4 +42,8 @@ fn built(name: &str) -> PathBuf {
         .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     executable.unwrap_or_else(|| panic!("cargo names no executable `{name}`:\n{messages}"))
+}
+
+fn is_of_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| variable.starts_with(start))
 }
