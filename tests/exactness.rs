@@ -5,10 +5,10 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use keygate_tests::{Answer, Call, Server, calm_zone, now, on_threads};
+use keygate_tests::{Answer, Call, Server, Timed, assert_paced, calm_zone, now, on_threads};
 
 const THREADS: usize = 64;
 
@@ -89,50 +89,12 @@ fn calls_of_different_weight_use_a_quota_up_exactly() {
     assert!(remaining.windows(2).all(|pair| [1, 5].contains(&(pair[0] - pair[1]))));
 }
 
-/// One call of the load: when it was sent and answered, and whether it was admitted.
-struct Timed {
-    sent: Instant,
-    answered: Instant,
-    admitted: bool,
-}
-
-fn hammered(server: &Server, key: &str, for_so_long: Duration) -> Vec<Timed> {
-    let end = now() + for_so_long;
-    on_threads(server, 8, |client, _| {
-        let next = || Some(now()).filter(|sent| *sent < end);
-        let timed = |sent| {
-            let status = client.get("/v1/echo", key).status;
-            assert!([200, 429].contains(&status), "{status}");
-            Timed { sent, answered: now(), admitted: status == 200 }
-        };
-        std::iter::from_fn(next).map(timed).collect()
-    })
-}
-
-/// A burst of 100 refilled by 50 a second is a bucket of 100 units that drains all the time.
-///
-/// The most: the burst, and what drained from the first call sent to the last one answered. The
-/// least: a call is refused when more than 99 units are in the bucket. So before the first refusal
-/// at least 100 calls were admitted, and from then until the last refusal as many as drained, but for
-/// one. Calls are decided between being sent and answered, which gives the ends of both spans.
 #[test]
 fn a_rate_under_load_admits_what_the_model_says() {
     let server = Server::with_plans(
         "[plans.only]\nlimits = [{ name = \"burst\", rate = \"50/s\", burst = 100 }]\n",
     );
-    let calls = hammered(&server, server.key("only"), Duration::from_secs(2));
-    let drained = |from: Instant, to: Instant| 50 * to.duration_since(from).as_micros() / 1_000_000;
-    let admitted = calls.iter().filter(|it| it.admitted).count() as u128;
-
-    let first_sent = calls.iter().map(|it| it.sent).min().unwrap();
-    let last_answered = calls.iter().map(|it| it.answered).max().unwrap();
-    let most = 100 + drained(first_sent, last_answered) + 1;
-    assert!(admitted <= most, "{admitted} of {} calls, at most {most}", calls.len());
-
-    let refused = || calls.iter().filter(|it| !it.admitted);
-    let first_refused = refused().map(|it| it.answered).min().expect("more calls than the burst");
-    let last_refused = refused().map(|it| it.sent).max().unwrap();
-    let least = (100 + drained(first_refused, last_refused)).saturating_sub(1);
-    assert!(admitted >= least, "{admitted} of {} calls, at least {least}", calls.len());
-    println!("{admitted} of {} calls, between {least} and {most}", calls.len());
+    let (key, end) = (server.key("only"), now() + Duration::from_secs(2));
+    let calls = on_threads(&server, 8, |client, _| Timed::until(end, client, key));
+    assert_paced(&calls, 50, 100);
 }

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{error::Error, net::SocketAddr};
 
 use http::{Method, Request, request::Builder};
 use http_body_util::BodyExt;
@@ -15,6 +15,9 @@ pub struct Client {
     address: SocketAddr,
     connection: Option<SendRequest<String>>,
 }
+
+/// Why there is no answer.
+pub type Unanswered = Box<dyn Error + Send + Sync>;
 
 /// A request, about to be sent.
 #[derive(Debug)]
@@ -73,13 +76,23 @@ impl Client {
     /// Sends a request and waits for the whole response.
     #[track_caller]
     pub fn send(&mut self, call: Call) -> Answer {
+        self.try_send(call).expect("an answer")
+    }
+
+    /// Sends a request and waits for the whole response, or for the connection to break or be
+    /// refused.
+    ///
+    /// # Errors
+    /// What became of the connection.
+    #[track_caller]
+    pub fn try_send(&mut self, call: Call) -> Result<Answer, Unanswered> {
         let request = call.head.header("host", self.address.to_string()).body(call.body).unwrap();
         let connection = self.connection.take().filter(|connection| !connection.is_closed());
         let exchange = exchange(self.address, connection, request);
-        let answered = self.runtime.block_on(async { timeout(PATIENCE, exchange).await });
-        let (answer, connection) = answered.expect("an answer in time").expect("an answer");
+        let ended = self.runtime.block_on(async { timeout(PATIENCE, exchange).await });
+        let (answer, connection) = ended.expect("an answer in time")?;
         self.connection = Some(connection);
-        answer
+        Ok(answer)
     }
 
     /// Gets a path with a key.
@@ -93,7 +106,7 @@ async fn exchange(
     address: SocketAddr,
     connection: Option<SendRequest<String>>,
     request: Request<String>,
-) -> hyper::Result<(Answer, SendRequest<String>)> {
+) -> Result<(Answer, SendRequest<String>), Unanswered> {
     let mut connection = match connection {
         Some(connection) => connection,
         None => connect(address).await?,
@@ -105,8 +118,8 @@ async fn exchange(
     Ok((Answer { status: head.status.as_u16(), headers: head.headers, body }, connection))
 }
 
-async fn connect(address: SocketAddr) -> hyper::Result<SendRequest<String>> {
-    let stream = TcpStream::connect(address).await.expect("the server listens");
+async fn connect(address: SocketAddr) -> Result<SendRequest<String>, Unanswered> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true).unwrap();
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
     // Its errors reach us through the sender.

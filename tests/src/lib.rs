@@ -7,31 +7,38 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a harness fails a test by panicking"
 )]
 
 mod answer;
 mod client;
+mod command;
 mod key;
 mod load;
+mod pace;
 mod process;
 mod program;
 mod python;
 mod raw;
 mod redis;
+mod replica;
 mod server;
 mod time;
 
 pub use self::{
     answer::Answer,
-    client::{Call, Client},
+    client::{Call, Client, Unanswered},
+    command::{IssuedKey, Keygate},
     key::{checksum, unknown_key},
     load::on_threads,
+    pace::{Timed, assert_paced},
     process::{Ended, Process},
     python::parse_fields,
     raw::Raw,
     redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
+    replica::{ApiAxum, Replica, Replicas},
     server::{Quickstart, Server},
     time::{PATIENCE, calm_zone, now},
 };

@@ -1,4 +1,4 @@
-use std::thread;
+use std::{net::SocketAddr, thread};
 
 use crate::{client::Client, server::Server};
 
@@ -11,10 +11,25 @@ pub fn on_threads<T: Send>(
     threads: usize,
     work: impl Fn(&mut Client, usize) -> Vec<T> + Sync,
 ) -> Vec<T> {
-    let (work, address) = (&work, server.address());
+    on_connections_to(&[server.address()], threads, work)
+}
+
+/// The same, with so many threads to each of these addresses. A thread's number modulo the count of
+/// addresses is the place of its own.
+#[track_caller]
+pub(crate) fn on_connections_to<T: Send>(
+    addresses: &[SocketAddr],
+    each: usize,
+    work: impl Fn(&mut Client, usize) -> Vec<T> + Sync,
+) -> Vec<T> {
+    let work = &work;
+    let numbered = addresses.iter().cycle().take(each * addresses.len()).enumerate();
     thread::scope(|scope| {
-        let spawn = |number| scope.spawn(move || work(&mut Client::new(address), number));
-        let running: Vec<_> = (0..threads).map(spawn).collect();
+        let spawn = |(number, address): (usize, &SocketAddr)| {
+            let address = *address;
+            scope.spawn(move || work(&mut Client::new(address), number))
+        };
+        let running: Vec<_> = numbered.map(spawn).collect();
         running.into_iter().flat_map(|thread| thread.join().expect("no thread fails")).collect()
     })
 }

@@ -7,11 +7,24 @@ use std::{
 
 use serde_json::Value;
 
-/// The program under test, built once for each test program. Cargo has let go of its lock by the
-/// time tests run, so that building here waits for nobody but other builds.
+/// The API that needs nothing beside it. Like all programs under test it is built once for each test
+/// program. Cargo has let go of its lock by the time tests run, so that building here waits for
+/// nobody but other builds.
 pub(crate) fn quickstart() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| built("quickstart"))
+}
+
+/// The API whose replicas share a Redis.
+pub(crate) fn api_axum() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("api_axum"))
+}
+
+/// The operator's command.
+pub(crate) fn keygate() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("keygate"))
 }
 
 pub(crate) fn workspace() -> &'static Path {

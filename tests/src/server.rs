@@ -1,5 +1,10 @@
 use std::{
-    collections::BTreeMap, ffi::OsStr, fs, net::SocketAddr, path::PathBuf, process::Command,
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
 };
 
 use rustix::process::Signal;
@@ -13,7 +18,14 @@ use crate::{
 };
 
 /// The variables by which somebody's shell could change what a test sees.
-const FOREIGN: [&str; 4] = ["KEYGATE_ADDR", "KEYGATE_PLANS", "NO_COLOR", "RUST_LOG"];
+const FOREIGN: [&str; 6] = [
+    "KEYGATE_ADDR",
+    "KEYGATE_DEADLINE_MS",
+    "KEYGATE_PLANS",
+    "KEYGATE_REDIS_URL",
+    "NO_COLOR",
+    "RUST_LOG",
+];
 
 /// The quickstart, about to be started on a free port.
 #[derive(Debug)]
@@ -26,12 +38,7 @@ impl Quickstart {
     /// With the plans it brings.
     #[must_use]
     pub fn new() -> Self {
-        let mut command = Command::new(program::quickstart());
-        for name in FOREIGN {
-            command.env_remove(name);
-        }
-        command.env("KEYGATE_ADDR", "127.0.0.1:0");
-        Self { command, folder: tempfile::tempdir().unwrap() }
+        Self { command: api(program::quickstart()), folder: tempfile::tempdir().unwrap() }
     }
 
     /// With a file of plans.
@@ -114,7 +121,7 @@ impl Server {
     fn new(mut process: Process, folder: TempDir) -> Self {
         let line = process.line();
         let told: Value = serde_json::from_str(&line).expect("the first line is JSON");
-        let address = told["listening"].as_str().unwrap().parse().unwrap();
+        let address = listening(&told);
         let text = |key: &Value| key.as_str().unwrap().to_owned();
         let keys = told["keys"].as_object().unwrap().iter();
         let keys = keys.map(|(plan, key)| (plan.clone(), text(key))).collect();
@@ -163,4 +170,20 @@ impl Server {
     pub fn end_by(&mut self, signal: Signal) -> Ended {
         self.process.end_by(signal)
     }
+}
+
+/// An API that is to listen on a free port.
+pub(crate) fn api(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in FOREIGN {
+        command.env_remove(name);
+    }
+    command.env("KEYGATE_ADDR", "127.0.0.1:0");
+    command
+}
+
+/// Where an API listens, by its first line for programs.
+#[track_caller]
+pub(crate) fn listening(told: &Value) -> SocketAddr {
+    told["listening"].as_str().unwrap().parse().unwrap()
 }

@@ -1,0 +1,168 @@
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    client::Client,
+    command::Keygate,
+    load::on_connections_to,
+    process::{Ended, Process},
+    program,
+    redis::RedisServer,
+    server::{api, listening},
+    time::PATIENCE,
+};
+
+/// `api_axum`, about to be started on a free port.
+#[derive(Debug)]
+pub struct ApiAxum {
+    command: Command,
+}
+
+impl ApiAxum {
+    /// With the Redis at this URL.
+    #[must_use]
+    pub fn at(redis: &str) -> Self {
+        let mut command = api(program::api_axum());
+        command.env("KEYGATE_REDIS_URL", redis);
+        Self { command }
+    }
+
+    /// With a deadline that no decision meets on any machine, however busy.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        self.env("KEYGATE_DEADLINE_MS", PATIENCE.as_millis().to_string())
+    }
+
+    /// With an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it, and waits until it ends by itself.
+    #[must_use]
+    #[track_caller]
+    pub fn ended(mut self) -> Ended {
+        Process::spawn(&mut self.command).ended()
+    }
+
+    /// Starts it, and waits until it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn start(mut self) -> Replica {
+        let (process, address) = started(self.command.arg("--json"));
+        // Whenever it is started again, it listens where it did.
+        self.command.env("KEYGATE_ADDR", address.to_string());
+        Replica { command: self.command, process, address }
+    }
+}
+
+/// An `api_axum` that listens. Killed on drop, by its id.
+#[derive(Debug)]
+pub struct Replica {
+    command: Command,
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Replica {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client with a connection of its own.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Asks it to end, with SIGTERM, and waits until it did.
+    #[track_caller]
+    pub fn stop(&mut self) -> Ended {
+        self.process.stop()
+    }
+
+    /// Starts it again where it listened, once it has ended.
+    #[track_caller]
+    pub fn run(&mut self) {
+        (self.process, self.address) = started(&mut self.command);
+    }
+}
+
+#[track_caller]
+fn started(command: &mut Command) -> (Process, SocketAddr) {
+    let mut process = Process::spawn(command);
+    let told = serde_json::from_str(&process.line()).expect("the first line is JSON");
+    (process, listening(&told))
+}
+
+/// Tests that load all cores take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Three replicas of one API, the Redis that they share, and the command before it. A test program
+/// has one at a time.
+#[derive(Debug)]
+pub struct Replicas {
+    replicas: [Replica; 3],
+    keygate: Keygate,
+    redis: RedisServer,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Replicas {
+    /// With these plans in force.
+    #[must_use]
+    #[track_caller]
+    pub fn start(plans: &str) -> Self {
+        // Whoever failed in its turn is told of by itself.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let redis = RedisServer::start();
+        let keygate = Keygate::at(&redis.url());
+        keygate.apply(plans);
+        let replicas = [(); 3].map(|()| ApiAxum::at(&redis.url()).patient().start());
+        Self { replicas, keygate, redis, _turn: turn }
+    }
+
+    /// The command before their store.
+    #[must_use]
+    pub fn keygate(&self) -> &Keygate {
+        &self.keygate
+    }
+
+    /// Their store.
+    #[must_use]
+    pub fn redis(&self) -> &RedisServer {
+        &self.redis
+    }
+
+    /// Where each listens.
+    #[must_use]
+    pub fn addresses(&self) -> [SocketAddr; 3] {
+        self.replicas.each_ref().map(Replica::address)
+    }
+
+    /// A client of each.
+    #[must_use]
+    pub fn clients(&self) -> [Client; 3] {
+        self.replicas.each_ref().map(Replica::client)
+    }
+
+    /// Runs `work` on so many threads for each replica at once, each thread with a connection of its
+    /// own and its number, and gives all that they made.
+    #[must_use]
+    #[track_caller]
+    pub fn on_threads<T: Send>(
+        &self,
+        each: usize,
+        work: impl Fn(&mut Client, usize) -> Vec<T> + Sync,
+    ) -> Vec<T> {
+        on_connections_to(&self.addresses(), each, work)
+    }
+}
