@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keygate_tests::{Client, PATIENCE, Replicas, now};
+use keygate_tests::{Client, OnDrop, PATIENCE, Replicas, now};
 
 /// How soon every replica must know of a change that is announced.
 const ANNOUNCED: Duration = Duration::from_secs(1);
@@ -144,13 +144,4 @@ fn changes_are_known_within_seconds_though_nobody_may_listen() {
     replicas.redis().cli(&["acl", "setuser", "default", "-subscribe"]);
     replicas.redis().cli(&["client", "kill", "type", "pubsub"]);
     assert_changes_are_known(&replicas, 4, UNANNOUNCED, "polled for");
-}
-
-/// Does something at the end of a scope, also when the test fails in it.
-struct OnDrop<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        self.0();
-    }
 }

@@ -16,6 +16,16 @@ pub fn checksum(payload: &str) -> String {
 /// A key of the right form that nobody issued. Its secret ends in `tail`.
 #[must_use]
 pub fn unknown_key(tail: &str) -> String {
-    let payload = format!("kg_test_{tail:0>32}");
-    format!("{payload}{}", checksum(&payload))
+    checked(format!("kg_test_{tail:0>32}"))
+}
+
+/// The same, of the form that keys have unless somebody says otherwise.
+#[must_use]
+pub fn unknown_live_key(tail: &str) -> String {
+    checked(format!("kg_live_{tail:0>32}"))
+}
+
+fn checked(payload: String) -> String {
+    let check = checksum(&payload);
+    payload + &check
 }

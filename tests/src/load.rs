@@ -33,3 +33,14 @@ pub(crate) fn on_connections_to<T: Send>(
         running.into_iter().flat_map(|thread| thread.join().expect("no thread fails")).collect()
     })
 }
+
+/// Does something at the end of a scope, also when the test fails in it: what the threads of the
+/// scope wait for must not stay away.
+#[derive(Debug)]
+pub struct OnDrop<F: Fn()>(pub F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
