@@ -20,6 +20,7 @@ mod load;
 mod pace;
 mod process;
 mod program;
+mod proxy;
 mod python;
 mod raw;
 mod redis;
@@ -35,6 +36,7 @@ pub use self::{
     load::{OnDrop, on_threads},
     pace::{Timed, assert_paced},
     process::{Ended, Process},
+    proxy::Proxy,
     python::parse_fields,
     raw::Raw,
     redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
