@@ -64,16 +64,19 @@ local function weigh(request, value, pays)
     if epoch > 0 and not recall then return 'behind' end
     if epoch < reset then
       recall = nil
-    elseif epoch == stored then
-      value = cut(value, 1, 8) .. write('>I7', math.max(now, stored + 1)) .. cut(value, 16)
+    elseif epoch >= stored then
+      value = cut(value, 1, 8) .. write('>I7', math.max(now, epoch + 1)) .. cut(value, 16)
     end
     if recall then does = 'heals' end
   end
 
   if latest < last and recall then latest = last end
   if not pays then cost = 0 end
-  if cost > 0 then does = 'fits' end
-  if cost > 0 and latest < now then latest = now end
+  if cost > 0 then
+    does = 'fits'
+    -- Later than the last one, whatever the clock says: it is what tells charges apart.
+    if latest < now then latest = now else latest = latest + 1 end
+  end
   local slot, keep_all, refused = 31 + all_bytes, 0, false
   local parts = {write('>BI7', 1, latest), '', '', '', '', '', ''}
   for i = 1, count do

@@ -1,13 +1,16 @@
 //! What replicas have seen heals a Redis that forgot, and yields to an administrator's reset.
 
 use keygate::{
+    clock::Timestamp,
     period::Period,
     plan::{Limit, RateSpec},
     port::{CounterStore, Owner},
 };
 use keygate_tests::RedisServer;
 
-use super::support::{Customer, assert_everything_expires, limits, replica};
+use super::support::{
+    Customer, assert_everything_expires, limits, replica, set_clock, stepped_replica,
+};
 use crate::counters::RedisCounters;
 
 fn plan() -> std::sync::Arc<[Limit]> {
@@ -113,4 +116,56 @@ async fn what_was_seen_before_a_reset_is_void() {
     acme.charge(&first, &limits, 7).await.unwrap();
     assert_eq!(acme.remaining(&second, &limits).await, [93, 93, 93]);
     assert_everything_expires(&server);
+}
+
+/// Puts back what was copied.
+fn put_back(server: &RedisServer, keys: &[String]) {
+    for key in keys {
+        server.cli(&["copy", &format!("{key}:before"), key, "replace"]);
+    }
+}
+
+fn put_aside(server: &RedisServer, acme: &Customer) -> [String; 2] {
+    let keys = [KEY.to_owned(), format!("{KEY}:{}", acme.key)];
+    for key in &keys {
+        server.cli(&["copy", key, &format!("{key}:before")]);
+    }
+    keys
+}
+
+const KEY: &str = "keygate:limits:{acme}";
+
+#[tokio::test]
+async fn what_is_healed_is_not_healed_again() {
+    let server = RedisServer::start();
+    let (replica, limits, acme) = (replica(&server), plan(), Customer::new("acme"));
+    acme.charge(&replica, &limits, 10).await.unwrap();
+    let keys = put_aside(&server, &acme);
+    acme.charge(&replica, &limits, 20).await.unwrap();
+    // Twice: what was mended is lost as well. Between them a charge that is refused, and so mends
+    // nothing.
+    for left in [69, 68] {
+        put_back(&server, &keys);
+        let refused = acme.charge(&replica, &limits, 90).await.unwrap();
+        assert!(refused.iter().all(|reading| !reading.within));
+        acme.charge(&replica, &limits, 1).await.unwrap();
+        let before = calls(&server, "evalsha");
+        assert_eq!(acme.remaining(&replica, &limits).await, [left, left, left]);
+        assert_eq!(calls(&server, "evalsha"), before + 1, "it was asked what it has seen again");
+    }
+}
+
+#[tokio::test]
+async fn charges_of_one_instant_are_told_apart() {
+    let server = RedisServer::start();
+    let (replica, limits, acme) = (stepped_replica(&server), plan(), Customer::new("acme"));
+    set_clock(&replica, Timestamp::from_micros(2_000_000_000_000_000)).await;
+    acme.charge(&replica, &limits, 10).await.unwrap();
+    let keys = put_aside(&server, &acme);
+    // A server that takes over with its clock behind counts like this for a while.
+    set_clock(&replica, Timestamp::from_micros(1_999_999_999_000_000)).await;
+    acme.charge(&replica, &limits, 20).await.unwrap();
+    put_back(&server, &keys);
+    acme.charge(&replica, &limits, 1).await.unwrap();
+    assert_eq!(acme.remaining(&replica, &limits).await, [69, 69, 69]);
 }
