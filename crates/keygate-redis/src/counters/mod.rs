@@ -39,7 +39,8 @@ use crate::{
     fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script, watch::Watcher,
 };
 
-/// How often a charge is sent again with other windows, or with what was seen. Once is the rule.
+/// How often a charge is sent again with other windows, or with what was seen; and once more for each
+/// limit. Once is the rule.
 const TRIES: usize = 4;
 
 /// A reset is nobody's request.
@@ -84,7 +85,7 @@ impl RedisCounters {
         let mut parts = self.parts(charge)?;
         let keys: Vec<String> = parts.iter().map(|part| part.owner.clone()).collect();
         let mut recall = false;
-        for _ in 0..TRIES {
+        for _ in 0..TRIES.saturating_add(charge.limits.len()) {
             let requests: Vec<_> =
                 parts.iter().map(|part| part.request(charge.cost, recall)).collect();
             let reply: Vec<u8> = self.link.call(&self.charge, &keys, &requests, within).await?;
@@ -96,9 +97,10 @@ impl RedisCounters {
                 }
                 Verdict::Behind => recall = true,
                 Verdict::Window { owner, limit, at } => {
-                    for (index, part) in parts.iter_mut().enumerate() {
-                        part.ask_again(now, (index == owner).then_some((limit, at)))?;
+                    if let Some(part) = parts.get_mut(owner) {
+                        part.name(limit, at);
                     }
+                    parts.iter_mut().try_for_each(|part| part.ask_again(now))?;
                 }
             }
         }
@@ -120,7 +122,7 @@ impl RedisCounters {
                     _ => self.layout.consumer_counters(charge.consumer),
                 };
                 let seen = self.seen.recall(&owner, now);
-                parts.push(Part { owner, partition, asked, seen });
+                parts.push(Part { owner, partition, asked, named: Vec::new(), seen });
             }
         }
         Ok(parts)
@@ -192,6 +194,7 @@ struct Part<'a> {
     owner: String,
     partition: Partition,
     asked: Vec<Asked<'a>>,
+    named: Vec<(usize, Timestamp)>,
     seen: Option<Arc<[u8]>>,
 }
 
@@ -201,11 +204,18 @@ impl Part<'_> {
         format::request(cost, &self.asked, seen.as_ref().map(|(value, _)| value), recall)
     }
 
-    /// Asks for the windows of now, but for one limit for that of another instant.
-    fn ask_again(&mut self, now: Timestamp, but: Option<(usize, Timestamp)>) -> Result<(), Fault> {
+    /// Redis named the instant whose window it wants for a limit. Where its clock stepped back over
+    /// several turns it names one limit after the other.
+    fn name(&mut self, limit: usize, at: Timestamp) {
+        self.named.retain(|(named, _)| *named != limit);
+        self.named.push((limit, at));
+    }
+
+    /// Asks for the windows of now, but for those of the limits that were named.
+    fn ask_again(&mut self, now: Timestamp) -> Result<(), Fault> {
         for (index, asked) in self.asked.iter_mut().enumerate() {
-            let at = but.filter(|(limit, _)| *limit == index).map_or(now, |(_, at)| at);
-            *asked = Asked::new(asked.limit, at)?;
+            let named = self.named.iter().find(|(limit, _)| *limit == index);
+            *asked = Asked::new(asked.limit, named.map_or(now, |(_, at)| *at))?;
         }
         Ok(())
     }

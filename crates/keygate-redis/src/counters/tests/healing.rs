@@ -169,3 +169,22 @@ async fn charges_of_one_instant_are_told_apart() {
     acme.charge(&replica, &limits, 1).await.unwrap();
     assert_eq!(acme.remaining(&replica, &limits).await, [69, 69, 69]);
 }
+
+#[tokio::test]
+async fn a_clock_that_steps_back_over_several_turns_is_followed() {
+    let server = RedisServer::start();
+    let (replica, acme) = (stepped_replica(&server), Customer::new("acme"));
+    let limits = limits([
+        Limit::quota("hourly", 100, Period::hour()),
+        Limit::quota("daily", 100, Period::day()),
+        Limit::quota("own-hourly", 100, Period::hour()).per_key(),
+        Limit::quota("own-daily", 100, Period::day()).per_key(),
+        Limit::quota("more", 100, Period::day()).per_key(),
+    ]);
+    let midnight = 2_000_073_600_000_000;
+    set_clock(&replica, Timestamp::from_micros(midnight)).await;
+    acme.charge(&replica, &limits, 30).await.unwrap();
+    set_clock(&replica, Timestamp::from_micros(midnight - 1_000_000)).await;
+    acme.charge(&replica, &limits, 20).await.unwrap();
+    assert_eq!(acme.remaining(&replica, &limits).await, [50; 5]);
+}
