@@ -5,11 +5,11 @@ use keygate::{
     port::BoxFuture,
     record::{ConsumerId, KeyStatus},
 };
-use keygate_tests::RedisServer;
+use keygate_tests::{RedisCluster, RedisSentinel, RedisServer};
 use rustix::process::Signal;
 
 use super::*;
-use crate::testing::{changed, layout, link, record};
+use crate::testing::{changed, layout, link, link_to, record};
 
 fn store(server: &RedisServer) -> RedisKeys {
     RedisKeys::new(link(server), layout(), Duration::from_secs(5))
@@ -63,6 +63,22 @@ async fn keys_keep_every_law() {
     ];
     ours.sort();
     assert_eq!(keys, ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_keeps_every_law() {
+    holds_at(&RedisCluster::start().url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_behind_sentinels_keeps_every_law() {
+    holds_at(&RedisSentinel::start().url()).await;
+}
+
+async fn holds_at(url: &str) {
+    let store = RedisKeys::new(link_to(url), layout(), Duration::from_secs(5));
+    let report = conformance::key_store(&Keys(Arc::new(store))).await;
+    assert!(report.is_whole(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,16 +13,46 @@ use keygate::{
     conformance::{self, CounterHarness, Coverage, Job},
     port::{BoxFuture, CounterStore},
 };
-use keygate_tests::RedisServer;
+use keygate_tests::{RedisCluster, RedisSentinel, RedisServer};
 use tokio::time::sleep;
 
-use super::support::{assert_everything_expires, replica, set_clock, stepped_replica};
-use crate::counters::RedisCounters;
+use super::support::{replica_at, set_clock, stepped_replica};
+use crate::{
+    counters::RedisCounters,
+    testing::{assert_everything_expires, masters},
+};
+
+/// Longer than what a reset leaves behind.
+const LONGEST: Duration = Duration::from_secs(33 * 24 * 3600);
 
 /// The clock of the server, which nobody moves.
 struct Running {
-    server: RedisServer,
+    redis: Redis,
     store: Arc<RedisCounters>,
+}
+
+enum Redis {
+    Server(RedisServer),
+    Cluster(RedisCluster),
+    Sentinel(RedisSentinel),
+}
+
+impl Redis {
+    fn url(&self) -> String {
+        match self {
+            Self::Server(server) => server.url(),
+            Self::Cluster(cluster) => cluster.url(),
+            Self::Sentinel(sentinel) => sentinel.url(),
+        }
+    }
+
+    fn masters(&self) -> Vec<&RedisServer> {
+        match self {
+            Self::Server(server) => vec![server],
+            Self::Cluster(cluster) => masters(cluster),
+            Self::Sentinel(sentinel) => vec![&sentinel.servers()[sentinel.master()]],
+        }
+    }
 }
 
 /// A clock that stands still.
@@ -69,7 +99,10 @@ impl CounterHarness for Running {
     }
 
     fn owners(&self) -> BoxFuture<'_, Option<usize>> {
-        Box::pin(async { Some(self.server.keys().len()) })
+        Box::pin(async {
+            let masters = self.redis.masters().into_iter();
+            Some(masters.map(|master| master.keys().len()).sum())
+        })
     }
 }
 
@@ -116,17 +149,32 @@ async fn together(jobs: Vec<Job>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_by_its_own_clock_keeps_every_law() {
-    let server = RedisServer::start();
-    let store = Arc::new(replica(&server));
-    let harness = Running { server, store };
-    let report = conformance::counter_store(&harness).await;
-    assert_everything_expires(&harness.server);
+    hold_at(Redis::Server(RedisServer::start())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_keeps_every_law() {
+    hold_at(Redis::Cluster(RedisCluster::start())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_behind_sentinels_keeps_every_law() {
+    hold_at(Redis::Sentinel(RedisSentinel::start())).await;
+}
+
+async fn hold_at(redis: Redis) {
+    let store = Arc::new(replica_at(&redis.url()));
+    let running = Running { redis, store };
+    let report = conformance::counter_store(&running).await;
     println!("{report}");
     let partly = report.laws().iter().filter(|(_, coverage)| *coverage != Coverage::Whole);
     let partly: Vec<_> = partly.map(|(law, _)| *law).collect();
     let need_a_movable_clock =
         ["retry_is_honest", "period_turns_over", "reset_never_lies", "agrees_with_limit"];
     assert_eq!(partly, need_a_movable_clock);
+    for master in running.redis.masters() {
+        assert_everything_expires(master, LONGEST);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,12 +11,11 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use crate::{
-    address::Address,
     counters::RedisCounters,
     guard::{Bounds, Guard},
     layout::Layout,
-    link::Link,
     script::Script,
+    testing::link_to,
 };
 
 /// Long enough for a machine that does much else.
@@ -27,9 +26,14 @@ const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";
 
 /// A replica of its own connection and memory.
 pub(super) fn replica(server: &RedisServer) -> RedisCounters {
-    let link = Link::to(&Address::parse(&server.url()).unwrap()).unwrap();
+    replica_at(&server.url())
+}
+
+/// The same, of any form of Redis.
+pub(super) fn replica_at(url: &str) -> RedisCounters {
+    let link = link_to(url);
     let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
-    RedisCounters::new(Arc::new(link), Layout::new("keygate"), Arc::new(guard), None)
+    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None)
 }
 
 /// Whether a counter of another plan still says something.

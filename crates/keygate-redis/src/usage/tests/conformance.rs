@@ -5,11 +5,15 @@ use keygate::{
     conformance::{self, Job, UsageHarness},
     port::{BoxFuture, UsageStore},
 };
-use keygate_tests::{RedisOptions, RedisServer};
-use tokio::task::JoinSet;
+use keygate_tests::{RedisCluster, RedisSentinel, RedisServer};
+use tokio::{runtime::Handle, task::JoinSet};
 
-use super::scene::{assert_everything_expires, by_hand, until, usage};
-use crate::usage::RedisUsage;
+use super::scene::{assert_everything_expires, by_hand};
+use crate::{
+    layout::Layout,
+    testing::{link_to, masters},
+    usage::RedisUsage,
+};
 
 struct Harness {
     store: Arc<RedisUsage>,
@@ -39,24 +43,32 @@ impl UsageHarness for Harness {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_usage_keeps_every_law() {
-    holds_on(&RedisServer::start()).await;
+    let server = RedisServer::start();
+    holds_at(&server.url()).await;
+    assert_everything_expires(&server);
 }
 
-/// A cluster refuses a call whose keys are in several slots, also where one node has them all.
+/// A Cluster refuses a call whose keys are in several slots.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_call_is_of_one_slot() {
-    let server = RedisOptions::default().set("cluster-enabled", "yes").start();
-    assert_eq!(server.cli(&["cluster", "addslotsrange", "0", "16383"]), "OK");
-    let is_up = || async { server.cli(&["cluster", "info"]).contains("cluster_state:ok") };
-    until("the cluster is up", is_up).await;
-    holds_on(&server).await;
+async fn a_cluster_keeps_every_law() {
+    let cluster = RedisCluster::start();
+    holds_at(&cluster.url()).await;
+    masters(&cluster).into_iter().for_each(assert_everything_expires);
 }
 
-async fn holds_on(server: &RedisServer) {
-    let store = Arc::new(usage(server.port(), by_hand()));
-    let harness = Harness { store, now: SystemClock.now() };
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_behind_sentinels_keeps_every_law() {
+    let sentinel = RedisSentinel::start();
+    holds_at(&sentinel.url()).await;
+    assert_everything_expires(&sentinel.servers()[sentinel.master()]);
+}
+
+async fn holds_at(url: &str) {
+    let (link, clock) = (link_to(url), Arc::new(SystemClock));
+    let layout = Layout::new("keygate");
+    let store = RedisUsage::new(link, layout, clock, by_hand(), &Handle::current());
+    let harness = Harness { store: Arc::new(store), now: SystemClock.now() };
     let report = conformance::usage_store(&harness).await;
     print!("{report}");
     assert!(report.is_whole(), "{report}");
-    assert_everything_expires(server);
 }

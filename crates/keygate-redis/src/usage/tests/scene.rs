@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     layout::Layout,
     link::Link,
+    testing,
     usage::{
         RedisUsage, UsageOptions,
         series::Series,
@@ -143,15 +144,11 @@ pub(super) async fn everything(store: &dyn UsageStore) -> Vec<Vec<Rollup>> {
     all
 }
 
-/// The law `state_always_expires`: every key goes away by itself, and none later than the longest
-/// bucket.
+/// The law `state_always_expires`: none lives longer than the longest bucket.
 #[track_caller]
-/// No key outlives the longest retention.
 pub(super) fn assert_everything_expires(server: &RedisServer) {
-    crate::testing::assert_everything_expires(
-        server,
-        longest(&Retention::default(), Granularity::Day),
-    );
+    let days = longest(&Retention::default(), Granularity::Day);
+    testing::assert_everything_expires(server, days);
 }
 
 /// Waits until it is so.
