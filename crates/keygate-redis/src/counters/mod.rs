@@ -144,7 +144,7 @@ impl RedisCounters {
             let of_part = states.map(|(state, asked)| asked.limit.rule().level(state, now));
             let [consumer, key] = &mut levels;
             (if part.partition == Partition::Key { key } else { consumer }).extend(of_part);
-            self.seen.remember(part.owner, &value);
+            self.seen.remember(&part.owner, &value);
         }
         let [mut consumer, mut key] = levels.map(Vec::into_iter);
         let readings = charge.limits.iter().map(|limit| {
