@@ -14,7 +14,13 @@ use keygate::{
 use redis::cmd;
 
 use self::pages::Pages;
-use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
+use crate::{
+    fault::Fault,
+    guard::{Bounds, Guard},
+    layout::Layout,
+    link::Link,
+    script::Script,
+};
 
 /// How long a commit, or one step of a listing, may take.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -36,25 +42,31 @@ const DIGESTS_NAMED: usize = 100;
 pub(crate) struct RedisKeys {
     link: Arc<Link>,
     layout: Layout,
-    find_within: Duration,
+    finding: Guard,
     pages: Pages,
     commit: Script,
 }
 
 impl RedisKeys {
-    /// A store whose `find`, which stands on the request path, takes no longer than `find_within`.
+    /// A store whose `find`, which stands on the request path, takes no longer than `find_within`, and
+    /// no time at all from a Redis that leaves most calls unanswered: what is cached will do then.
     pub(crate) fn new(link: Arc<Link>, layout: Layout, find_within: Duration) -> Self {
         let pages = Pages::new(Arc::clone(&link), layout.clone());
         let commit =
             Script::new(concat!(include_str!("../common.lua"), include_str!("commit.lua")));
-        Self { link, layout, find_within, pages, commit }
+        let finding = Guard::new(Bounds { deadline: find_within, ..Bounds::default() });
+        Self { link, layout, finding, pages, commit }
     }
 
-    async fn record(&self, digest: &KeyDigest) -> Result<Option<Arc<KeyRecord>>, Fault> {
+    async fn record(
+        &self,
+        digest: &KeyDigest,
+        within: Duration,
+    ) -> Result<Option<Arc<KeyRecord>>, Fault> {
         let records = self.layout.records();
         let mut find = cmd("HGET");
         find.arg(&records).arg(digest.to_string());
-        let found: Result<Option<Vec<u8>>, Fault> = self.link.query(&find, self.find_within).await;
+        let found: Result<Option<Vec<u8>>, Fault> = self.link.query(&find, within).await;
         let Some(json) = found.map_err(|fault| fault.at(&records))? else { return Ok(None) };
         read(&json)
             .filter(|record| record.digest == *digest)
@@ -89,7 +101,9 @@ impl KeyStore for RedisKeys {
         &'a self,
         digest: &'a KeyDigest,
     ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        Answer::later(async move { Ok(self.record(digest).await?) })
+        Answer::later(
+            async move { Ok(self.finding.run(|within| self.record(digest, within)).await?) },
+        )
     }
 
     fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {

@@ -1,12 +1,14 @@
 use std::{collections::BTreeMap, slice::from_ref};
 
+use futures_util::future::join_all;
 use keygate::{
     conformance::{self, Job, KeyHarness},
     port::BoxFuture,
     record::{ConsumerId, KeyStatus},
 };
-use keygate_tests::{RedisCluster, RedisSentinel, RedisServer};
+use keygate_tests::{PATIENCE, RedisCluster, RedisSentinel, RedisServer};
 use rustix::process::Signal;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::testing::{changed, layout, link, link_to, record};
@@ -382,4 +384,25 @@ async fn a_commit_without_an_answer_is_a_fault_and_not_tried_again() {
     server.signal(Signal::CONT);
     assert_eq!(store.find(&key.digest).await.unwrap().as_deref(), Some(&key), "it was sent");
     assert_eq!(server.cli(&["XLEN", &layout().changes()]), "2");
+}
+
+/// Each key has its own request to wait for it, and a service has many keys.
+#[tokio::test]
+async fn a_frozen_server_is_not_waited_for_with_every_key() {
+    let server = RedisServer::start();
+    let store = RedisKeys::new(link(&server), layout(), Duration::from_millis(20));
+    let kept = record("acme", "free");
+    done(&store, from_ref(&kept)).await;
+    server.signal(Signal::STOP);
+    let finds = (0..40).map(|_| store.find(&kept.digest));
+    assert!(join_all(finds).await.iter().all(Result::is_err));
+    let fault = store.find(&kept.digest).await.unwrap_err().to_string();
+    assert!(fault.contains("paused"), "{fault}");
+    server.signal(Signal::CONT);
+    let found = async {
+        while store.find(&kept.digest).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, found).await.expect("the key is found again");
 }
