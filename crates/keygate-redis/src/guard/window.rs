@@ -1,11 +1,11 @@
-//! How many calls of the last few seconds failed.
+//! How many calls of the last two seconds failed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const BUCKETS: usize = 8;
-const BUCKET_MILLIS: u64 = 625;
+const BUCKET_MILLIS: u64 = 250;
 
-/// Counts of the last five seconds, in buckets that are used in turn. One atomic word each: which turn
+/// Counts of the last two seconds, in buckets that are used in turn. One atomic word each: which turn
 /// it is for (24 bits), calls and failures (20 bits each, where they stop).
 #[derive(Debug, Default)]
 pub(super) struct Window([AtomicU64; BUCKETS]);
@@ -85,15 +85,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_older_than_five_seconds_no_longer_counts() {
+    fn what_is_older_than_two_seconds_no_longer_counts() {
         let window = Window::default();
         (0..10).for_each(|_| window.record(true, 100));
-        window.record(false, 4_000);
-        assert_eq!(window.tally(4_000), Tally { calls: 11, failures: 10 });
-        assert_eq!(window.tally(4_999), Tally { calls: 11, failures: 10 });
-        assert_eq!(window.tally(5_100), Tally { calls: 1, failures: 0 });
-        window.record(true, 5_100);
-        assert_eq!(window.tally(5_100), Tally { calls: 2, failures: 1 });
+        window.record(false, 1_600);
+        assert_eq!(window.tally(1_600), Tally { calls: 11, failures: 10 });
+        assert_eq!(window.tally(1_999), Tally { calls: 11, failures: 10 });
+        assert_eq!(window.tally(2_100), Tally { calls: 1, failures: 0 });
+        window.record(true, 2_100);
+        assert_eq!(window.tally(2_100), Tally { calls: 2, failures: 1 });
     }
 
     #[test]

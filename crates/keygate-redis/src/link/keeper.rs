@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const STEADY: Duration = Duration::from_secs(10);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Holds the connection. Its tasks end with it.
 pub(super) struct Keeper {
