@@ -118,6 +118,9 @@ async fn accept(listener: TcpListener, upstream: u16, cuts: Arc<AtomicBool>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         if let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)).await {
+            for side in [&client, &server] {
+                side.set_nodelay(true).unwrap();
+            }
             tokio::spawn(carry(client, server, Arc::clone(&cuts)));
         }
     }
