@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn three_of_four_calls_failing_open_it_once() {
         let breaker = Breaker::default();
-        let change = |turn: u64| call(&breaker, turn % 4 > 0, 0);
+        let change = |turn: u64| call(&breaker, !turn.is_multiple_of(4), 0);
         assert_eq!((0..LEAST_CALLS).filter_map(change).collect::<Vec<_>>(), [Change::Opened]);
         assert_eq!(breaker.admit(0), None);
     }
