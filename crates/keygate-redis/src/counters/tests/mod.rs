@@ -3,4 +3,5 @@ mod differential;
 mod edits;
 mod foreign;
 mod healing;
+mod migration;
 mod support;
