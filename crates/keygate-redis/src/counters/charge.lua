@@ -4,12 +4,12 @@
 -- replies are laid out. The arithmetic is that of the `limit` room of the core, in doubles, which
 -- hold integers exactly below 2^53.
 --
--- Each table, string and call below is paid for with every decision. The common case makes no
--- detour: the value lists the limits of the charge first, in its order, and need not be kept longer.
+-- Each table, string, call and captured variable below is paid for with every decision, and a string by
+-- the byte, for Lua hashes it. The common case makes no detour: the value lists the limits of the charge
+-- first, in its order, need not be kept longer, and is written in one piece.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local read, write, cut = struct.unpack, struct.pack, string.sub
 
 -- The value with the limits in `names` first, in this order, and then those of others that still say
 -- something.
@@ -38,14 +38,14 @@ end
 -- longer than now), 'refused', 'behind' (the caller has seen more than is held here), 'window' (which
 -- limit wants the calendar window of which instant) or 'foreign'. A charge of nothing only 'reads', or
 -- 'heals' if more was recalled than is held.
-local function weigh(request, value, pays)
-  local cost, epoch, last, count, name_bytes = read('>I7I7I7BH', request)
-  local names = cut(request, 25, 24 + name_bytes)
-  local rule = 25 + name_bytes
+local function weigh(align, now, request, value, pays)
+  local read, write = struct.unpack, struct.pack
+  local cost, epoch, last, count, names, rule = read('>I7I7I7BHc0', request)
   local recall = rule + 28 * count
   if recall > #request then recall = nil end
 
-  local version, latest, stored, expires, reset, all_bytes = 1, 0, 0, 0, 0, name_bytes
+  local version, latest, stored, expires, reset, all_bytes = 1, 0, 0, 0, 0, #names
+  local all_names, life = names, nil
   if value then
     if #value < 30 then return 'foreign' end
     version, latest, stored, expires, reset, all_bytes = read('>BI7I7I6I7H', value)
@@ -55,9 +55,11 @@ local function weigh(request, value, pays)
       value = align(value, names, now)
       all_bytes = read('>H', value, 29)
     end
+    if all_bytes > #names then all_names = string.sub(value, 31, 30 + all_bytes) end
+    life = stored
   else
-    value = write('>BI7I7I6I7H', 1, 0, math.max(now, epoch + 1), 0, 0, name_bytes)
-      .. names .. string.rep('\0', 27 * count)
+    value = string.rep('\0', 30 + all_bytes + 27 * count)
+    life = math.max(now, epoch + 1)
   end
   local does = 'reads'
   if epoch ~= stored or latest < last then
@@ -65,7 +67,7 @@ local function weigh(request, value, pays)
     if epoch < reset then
       recall = nil
     elseif epoch >= stored then
-      value = cut(value, 1, 8) .. write('>I7', math.max(now, epoch + 1)) .. cut(value, 16)
+      life = math.max(now, epoch + 1)
     end
     if recall then does = 'heals' end
   end
@@ -78,16 +80,18 @@ local function weigh(request, value, pays)
     if latest < now then latest = now else latest = latest + 1 end
   end
   local slot, keep_all, refused = 31 + all_bytes, 0, false
-  local parts = {write('>BI7', 1, latest), '', '', '', '', '', ''}
+  -- What is to be written. Room for three limits is made at once.
+  local field, fields = 8, {1, latest, life, expires, reset, all_bytes, all_names,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
   for i = 1, count do
-    local pace, unit, capacity, turn = read('>I7I7I7I7', request, rule)
+    local pace, unit, capacity, turn
+    pace, unit, capacity, turn, rule = read('>I7I7I7I7', request, rule)
     local at, level, held = read('>I7I7I7', value, slot)
     local seen_at, seen_level, keep = 0, 0, 0
     if recall then
-      seen_at, seen_level = read('>I7I7', request, recall)
-      recall = recall + 14
+      seen_at, seen_level, recall = read('>I7I7', request, recall)
     end
-    rule, slot = rule + 28, slot + 27
+    slot = slot + 27
 
     if pace > 0 then
       -- A rate: what was used has been flowing back.
@@ -123,23 +127,26 @@ local function weigh(request, value, pays)
     end
     if level > capacity and cost > 0 then refused = true end
     if keep > keep_all then keep_all = keep end
-    parts[i + 2] = write('>I7I7I7I6', at, level, unit, keep)
+    fields[field], fields[field + 1], fields[field + 2], fields[field + 3] = at, level, unit, keep
+    field = field + 4
   end
   if refused then return 'refused' end
-  parts[count + 3] = cut(value, slot)
-
-  if keep_all <= expires then
-    parts[2] = cut(value, 9, 30 + all_bytes)
-    return does, table.concat(parts), nil, latest
+  local expiry
+  if keep_all > expires then
+    -- Up to a minute longer than needed, so that not every charge has to move the expiry.
+    expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
+    fields[4] = expiry
   end
-  -- Up to a minute longer than needed, so that not every charge has to move the expiry.
-  local expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
-  parts[2] = cut(value, 9, 15) .. write('>I6', expiry) .. cut(value, 22, 30 + all_bytes)
-  return does, align(table.concat(parts), names, now), expiry, latest
+  -- A head, and a counter for each limit; a plan has 16 at most.
+  local layout = '>BI7I7I6I7Hc0I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6'
+  local written = write(string.sub(layout, 1, 13 + 8 * count), unpack(fields))
+  if slot <= #value then written = written .. string.sub(value, slot) end
+  if expiry then written = align(written, names, now) end
+  return does, written, expiry, latest
 end
 
 local held = redis.call('GET', KEYS[1])
-local does, value, expiry, latest = weigh(ARGV[1], held, true)
+local does, value, expiry, latest = weigh(align, now, ARGV[1], held, true)
 if does == 'fits' and not expiry and latest == now and not KEYS[2] then
   redis.call('SET', KEYS[1], value, 'KEEPTTL')
   return value
@@ -156,25 +163,27 @@ end
 local other_held, other_does, other_value, other_expiry = nil, does, '', nil
 if KEYS[2] then
   other_held = redis.call('GET', KEYS[2])
-  other_does, other_value, other_expiry = weigh(ARGV[2], other_held, true)
+  other_does, other_value, other_expiry = weigh(align, now, ARGV[2], other_held, true)
 end
 if does == 'foreign' or other_does == 'foreign' then
   local key = does == 'foreign' and KEYS[1] or KEYS[2]
   return redis.error_reply('KEYGATE ' .. key .. ' holds what keygate did not write')
 end
-if does == 'behind' or other_does == 'behind' then return write('>BI7', 2, now) end
-if does == 'window' then return write('>BI7BBI7', 3, now, 1, value, expiry) end
-if other_does == 'window' then return write('>BI7BBI7', 3, now, 2, other_value, other_expiry) end
+if does == 'behind' or other_does == 'behind' then return struct.pack('>BI7', 2, now) end
+if does == 'window' then return struct.pack('>BI7BBI7', 3, now, 1, value, expiry) end
+if other_does == 'window' then return struct.pack('>BI7BBI7', 3, now, 2, other_value, other_expiry) end
 if does == 'fits' and other_does == 'fits' then
   put(KEYS[1], value, expiry)
   if KEYS[2] then put(KEYS[2], other_value, other_expiry) end
-  return write('>BI7', 4, now) .. value .. other_value
+  return struct.pack('>BI7', 4, now) .. value .. other_value
 end
 if does == 'refused' or other_does == 'refused' then
-  does, value, expiry = weigh(ARGV[1], held, false)
-  if KEYS[2] then other_does, other_value, other_expiry = weigh(ARGV[2], other_held, false) end
+  does, value, expiry = weigh(align, now, ARGV[1], held, false)
+  if KEYS[2] then
+    other_does, other_value, other_expiry = weigh(align, now, ARGV[2], other_held, false)
+  end
 end
 -- What was recalled is kept even if nothing is charged: the next caller may not have seen it.
 if does == 'heals' then put(KEYS[1], value, expiry) end
 if KEYS[2] and other_does == 'heals' then put(KEYS[2], other_value, other_expiry) end
-return write('>BI7', 0, now) .. value .. other_value
+return struct.pack('>BI7', 0, now) .. value .. other_value

@@ -3,5 +3,6 @@ mod differential;
 mod edits;
 mod foreign;
 mod healing;
+mod many;
 mod migration;
 mod support;
