@@ -253,7 +253,17 @@ impl Report {
     /// A figure that no contender competes for.
     pub fn figure(&mut self, what: &str, figure: f64) {
         self.say(&format!("  {what:width$}  {figure:>9.1}", width = 34));
+        self.note(what, figure);
+    }
+
+    /// A figure that was said already, for JSON.
+    pub fn note(&mut self, what: &str, figure: f64) {
         self.figures.push(json!({ "what": what, "figure": figure }));
+    }
+
+    /// How many rounds were asked for.
+    pub fn rounds(&self) -> usize {
+        self.options.rounds
     }
 
     /// Something to say that JSON has in another form.

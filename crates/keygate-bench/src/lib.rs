@@ -7,6 +7,7 @@
 //! The peers are governor, tower_governor and limitador. tower-rate-limiter is not among them: its
 //! newest version needs a newer Rust than this workspace is built with.
 
+pub mod by_hand;
 pub mod harness;
 pub mod heap;
 pub mod ours;
