@@ -36,7 +36,8 @@ use self::{
     seen::Seen,
 };
 use crate::{
-    fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script, watch::Watcher,
+    clock::now, fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script,
+    watch::Watcher,
 };
 
 /// How often a charge is sent again with other windows, or with what was seen; and once more for each
@@ -82,13 +83,15 @@ impl RedisCounters {
     }
 
     async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
+        let begun = now();
         let mut parts = self.parts(charge)?;
         let keys: Vec<String> = parts.iter().map(|part| part.owner.clone()).collect();
         let mut recall = false;
         for _ in 0..TRIES.saturating_add(charge.limits.len()) {
             let requests: Vec<_> =
                 parts.iter().map(|part| part.request(charge.cost, recall)).collect();
-            let reply: Vec<u8> = self.link.call(&self.charge, &keys, &requests, within).await?;
+            let left = within.saturating_sub(begun.elapsed());
+            let reply: Vec<u8> = self.link.call(&self.charge, &keys, &requests, left).await?;
             let Reply { now, verdict } = Reply::read(&reply)?;
             self.clock.learn(now);
             match verdict {
