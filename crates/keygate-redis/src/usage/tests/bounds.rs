@@ -62,8 +62,8 @@ async fn without_any_room_requests_still_count_for_their_outcome() {
         if number % 100 == 0 {
             store.flush().await.unwrap_err();
         }
-        // The bound, and one more of each half for the hour and the outcome.
-        assert!(store.stats().series <= 42, "{:?}", store.stats());
+        // The bound, and one more of each half for the outcome in each hour: a test may see two.
+        assert!(store.stats().series <= 44, "{:?}", store.stats());
     }
     server.run();
     while store.flush().await.is_err() {}
