@@ -6,10 +6,13 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use keygate::port::BoxFuture;
-use keygate::verdict::{Admission, Rejection, Verdict};
+use keygate::verdict::{Passage, Rejection, Verdict};
 use keygate::wire::Fields;
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use crate::ResponseBody;
+use crate::head::Answer;
 
 pin_project! {
     /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
@@ -24,18 +27,17 @@ pin_project! {
     pub(crate) enum State<S: Service<Request<B>>, B> {
         // What the gate decides, and the service that waits for it, ready to be called.
         Asking { waiting: Option<(Asking, S, Request<B>)> },
-        Answering { #[pin] answer: S::Future, admission: Option<Admission> },
+        Answering { #[pin] answer: S::Future, passage: Option<Passage> },
     }
 }
 
-pub(crate) type Asking = BoxFuture<'static, Result<Admission, Rejection>>;
+pub(crate) type Asking = BoxFuture<'static, Result<Passage, Rejection>>;
 
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: From<String>,
 {
-    type Output = Result<Response<R>, S::Error>;
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
@@ -44,32 +46,30 @@ where
         {
             let verdict = ready!(asking.as_mut().poll(cx));
             if let Some((_, mut service, mut request)) = waiting.take() {
-                let admission = match verdict {
-                    Ok(admission) => admission,
+                let passage = match verdict {
+                    Ok(passage) => passage,
                     Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
                 };
-                request.extensions_mut().insert(admission.caller().clone());
+                request.extensions_mut().insert(passage.caller().clone());
+                request.extensions_mut().insert(passage.admission().clone());
                 let answer = service.call(request);
-                state.set(State::Answering { answer, admission: Some(admission) });
+                state.set(State::Answering { answer, passage: Some(passage) });
             }
         }
         // Nothing is left to poll once a refusal was returned.
-        let Projected::Answering { answer, admission } = state.project() else {
+        let Projected::Answering { answer, passage } = state.project() else {
             return Poll::Pending;
         };
         let answer = ready!(answer.poll(cx));
-        let Some(admission) = admission.take() else { return Poll::Ready(answer) };
-        let fields = admission.fields();
-        let verdict = admission.settle(answer.as_ref().ok().map(|it| it.status().as_u16()));
-        Poll::Ready(answer.map(|mut response| {
-            append(response.headers_mut(), fields);
-            let extensions = response.extensions_mut();
-            // A refusal by a layer further in is the last word on the request.
-            if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
-                extensions.insert(verdict);
+        let passage = passage.take();
+        Poll::Ready(match (answer, passage) {
+            (Ok(response), Some(passage)) => Ok(settle(response, passage)),
+            (Ok(response), None) => Ok(response.map(|body| ResponseBody::of_service(body, None))),
+            (Err(error), passage) => {
+                passage.map(|passage| passage.settle(None));
+                Err(error)
             }
-            response
-        }))
+        })
     }
 }
 
@@ -79,9 +79,22 @@ impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
     }
 }
 
-fn refuse<R: From<String>>(rejection: Rejection) -> Response<R> {
+fn settle<R>(mut response: Response<R>, passage: Passage) -> Response<ResponseBody<R>> {
+    append(response.headers_mut(), passage.fields());
+    let status = passage.status_of(&Answer(&response));
+    let admission = passage.for_body();
+    let verdict = passage.settle(Some(status));
+    let extensions = response.extensions_mut();
+    // A refusal by a layer further in is the last word on the request.
+    if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
+        extensions.insert(verdict);
+    }
+    response.map(|body| ResponseBody::of_service(body, admission))
+}
+
+fn refuse<R>(rejection: Rejection) -> Response<ResponseBody<R>> {
     let reply = rejection.reply();
-    let mut response = Response::new(R::from(reply.body));
+    let mut response = Response::new(ResponseBody::of_refusal(reply.body));
     *response.status_mut() =
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     append(response.headers_mut(), reply.headers);

@@ -1,6 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::net::{IpAddr, SocketAddr};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
-use http::request::Parts;
+use http::{Extensions, request::Parts};
 use keygate::Gate;
 use keygate::requirement::{Requirement, RequirementError};
 use tower_layer::Layer;
@@ -20,15 +21,19 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) requirement: Arc<Requirement>,
     pub(crate) cost: Option<Arc<CostOf>>,
+    pub(crate) peer: PeerOf,
 }
 
 type CostOf = dyn Fn(&Parts) -> u64 + Send + Sync;
+type PeerOf = fn(&Extensions) -> Option<IpAddr>;
 
 impl KeygateLayer {
     /// A layer of this gate.
     #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
-        Self { shared: Arc::new(Shared { gate, requirement: Arc::default(), cost: None }) }
+        let peer: PeerOf = |extensions| extensions.get().map(SocketAddr::ip);
+        let shared = Shared { gate, requirement: Arc::default(), cost: None, peer };
+        Self { shared: Arc::new(shared) }
     }
 
     /// See [`Requirement::require`].
@@ -58,6 +63,21 @@ impl KeygateLayer {
     #[must_use]
     pub fn cost_from(mut self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.shared).cost = Some(Arc::new(cost));
+        self
+    }
+
+    /// See [`Requirement::refund_on`].
+    #[must_use]
+    pub fn refund_on(self, statuses: RangeInclusive<u16>) -> Self {
+        let requirement = self.demand().refund_on(statuses);
+        self.demanding(requirement)
+    }
+
+    /// Where the server puts the address of the peer; a `SocketAddr` among the extensions unless said
+    /// otherwise. For axum: `|it| it.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip())`.
+    #[must_use]
+    pub fn peer_from(mut self, peer: fn(&Extensions) -> Option<IpAddr>) -> Self {
+        Arc::make_mut(&mut self.shared).peer = peer;
         self
     }
 

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::future::{Asking, State};
-use crate::{KeygateLayer, ResponseFuture, head::Head, layer::Shared};
+use crate::{KeygateLayer, ResponseBody, ResponseFuture, head::Head, layer::Shared};
 
 /// A service behind a gate: what [`KeygateLayer`] makes.
 #[derive(Clone, Debug)]
@@ -19,9 +19,8 @@ pub struct Keygate<S> {
 impl<S, B, R> Service<Request<B>> for Keygate<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    R: From<String>,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, B>;
 
@@ -34,12 +33,13 @@ where
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
 
-        let Shared { gate, requirement, cost } = &*self.layer.shared;
-        let mut head = Head(&mut request);
+        let Shared { gate, requirement, cost, peer } = &*self.layer.shared;
+        let peer = peer(request.extensions());
+        let mut head = Head(&mut request, peer);
         let presented = gate.present(&head, requirement);
         gate.conceal(&mut head, presented.as_ref());
         let Some(mut presented) = presented else {
-            let state = State::Answering { answer: ready.call(request), admission: None };
+            let state = State::Answering { answer: ready.call(request), passage: None };
             return ResponseFuture { state };
         };
         if let Some(cost) = cost {

@@ -37,8 +37,13 @@ fn limits() -> Arc<[Limit]> {
 }
 
 fn charge(counters: &MemoryCounters, limits: &[Limit], number: usize, cost: u64) -> bool {
-    let charge =
-        Charge { consumer: &consumer(number), key: KeyId::random().unwrap(), limits, cost };
+    let charge = Charge {
+        consumer: &consumer(number),
+        key: KeyId::random().unwrap(),
+        limits,
+        cost,
+        slot: None,
+    };
     let readings = pollster::block_on(counters.charge(&charge)).unwrap();
     readings.iter().all(|reading| reading.within)
 }
@@ -207,7 +212,7 @@ fn a_clock_that_steps_back_finds_what_was_used() {
     let quota = &limits[1..];
     let (acme, key) = (consumer(1), KeyId::random().unwrap());
     let used_up = || {
-        let charge = Charge { consumer: &acme, key, limits: quota, cost: 100 };
+        let charge = Charge { consumer: &acme, key, limits: quota, cost: 100, slot: None };
         !pollster::block_on(counters.charge(&charge)).unwrap()[0].within
     };
     clock.advance(Duration::from_secs(3_569));

@@ -111,7 +111,7 @@ impl Reader<'_> {
         if limits.is_empty() {
             return Ok(Vec::new());
         }
-        let charge = Charge { consumer: self.consumer, key, limits, cost: 0 };
+        let charge = Charge { consumer: self.consumer, key, limits, cost: 0, slot: None };
         let readings = self.store.counters().charge(&charge).await?;
         let now = SystemClock.now();
         let rows = limits.iter().zip(readings);

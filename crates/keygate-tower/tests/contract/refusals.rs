@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use keygate::{
     Verdict,
     limit::Readings,
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
     usage::Outcome,
     verdict::Reason,
 };
@@ -117,6 +117,10 @@ struct Broken;
 impl CounterStore for Broken {
     fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
+    }
+
+    fn settle(&self, _: &Settlement<'_>) -> Answer<'static, ()> {
+        Answer::ready(())
     }
 
     fn reset<'a>(&'a self, _: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

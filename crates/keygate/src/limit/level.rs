@@ -1,10 +1,13 @@
 use std::{num::NonZeroU64, time::Duration};
 
-use super::{Reading, State};
+use super::{MAX_EXACT, Reading, State};
 use crate::{clock::Timestamp, period::Window};
 
 /// How long a window's usage is kept beyond its end: a clock that steps back across it finds it.
 const SLACK: Duration = Duration::from_secs(300);
+
+/// When to try again for a slot: nobody can tell when a request ends.
+const RETRY_FOR_A_SLOT_MICROS: u64 = 1_000_000;
 
 /// How much of a limit is used at one instant: see the [module](super) for what the numbers mean.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,24 @@ pub struct Level {
     refill: Refill,
 }
 
+/// What was charged too much or too little, once that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Correction {
+    /// Just right.
+    #[default]
+    None,
+    /// So many units more were used. They count even beyond the capacity, and deny what comes next.
+    Extra(u64),
+    /// So many units were not used.
+    Refund {
+        /// Units of those that were charged.
+        units: u64,
+        /// Microseconds since they were charged, at least: what came back by itself meanwhile, with
+        /// the pace of a rate or a new window of a quota, is not given back again.
+        after_micros: u64,
+    },
+}
+
 /// How what was used comes back.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refill {
@@ -24,6 +45,8 @@ pub(super) enum Refill {
     Flow { num: NonZeroU64, delay: u64, full_seconds: u64 },
     /// All at once, at the window's end. `at` is now, or the last charge if the clock stepped back.
     Turn { window: Window, at: Timestamp },
+    /// One by one, whenever a request ends.
+    Return,
 }
 
 impl Level {
@@ -49,8 +72,8 @@ impl Level {
         let left = self.capacity.saturating_sub(self.used);
         match self.refill {
             Refill::Flow { .. } => left / self.unit,
-            // A quota's unit weighs 1, and a division takes as long as all the rest.
-            Refill::Turn { .. } => left,
+            // Their unit weighs 1, and a division takes as long as all the rest.
+            Refill::Turn { .. } | Refill::Return => left,
         }
     }
 
@@ -63,6 +86,7 @@ impl Level {
                 State { at, used: self.used / self.unit, part: self.used % self.unit }
             }
             Refill::Turn { at, .. } => State { at, used: self.used, part: 0 },
+            Refill::Return => State { at: self.now, used: self.used, part: 0 },
         }
     }
 
@@ -75,6 +99,8 @@ impl Level {
                 Timestamp::from_micros(self.now.micros().saturating_add(wait))
             }
             Refill::Turn { window, .. } => window.end(),
+            Refill::Return if self.used > 0 => Timestamp::from_micros(u64::MAX),
+            Refill::Return => self.now,
         }
     }
 
@@ -83,13 +109,81 @@ impl Level {
     #[must_use]
     pub fn keep_until(&self) -> Timestamp {
         match self.refill {
-            Refill::Flow { .. } => self.forgotten_at(),
+            Refill::Flow { .. } | Refill::Return => self.forgotten_at(),
             Refill::Turn { .. } => self.forgotten_at().saturating_add(SLACK),
         }
     }
 
     pub(super) fn charge(&mut self, cost: u64) {
         self.used = self.with(cost);
+    }
+
+    /// Corrects an earlier charge, once it is known what the request weighed. No slot is given back:
+    /// that is [`release`](Self::release).
+    pub fn correct(&mut self, correction: Correction) {
+        match correction {
+            Correction::None => {}
+            Correction::Extra(units) => self.exceed(units),
+            Correction::Refund { units, after_micros } => self.refund(units, after_micros),
+        }
+    }
+
+    /// A request has ended: its slot, if this counts slots, is free again.
+    pub fn release(&mut self) {
+        if matches!(self.refill, Refill::Return) {
+            self.used = self.used.saturating_sub(1);
+        }
+    }
+
+    /// Takes more, whether or not it fits. What is beyond the capacity of a rate is owed: it flows
+    /// back before anything else does.
+    fn exceed(&mut self, units: u64) {
+        match &mut self.refill {
+            Refill::Flow { .. } => {
+                let weight = units.min(MAX_EXACT / self.unit).saturating_mul(self.unit.get());
+                self.owe(self.owed().saturating_add(weight));
+            }
+            Refill::Turn { .. } => self.used = self.used.saturating_add(units).min(MAX_EXACT),
+            Refill::Return => {}
+        }
+    }
+
+    /// Gives back what was charged, as far as it has not come back by itself.
+    fn refund(&mut self, units: u64, after_micros: u64) {
+        match self.refill {
+            Refill::Flow { num, .. } => {
+                let weight = units.saturating_mul(self.unit.get());
+                let left = weight.saturating_sub(after_micros.saturating_mul(num.get()));
+                self.owe(self.owed().saturating_sub(left));
+            }
+            Refill::Turn { window, .. } => {
+                let charged = self.now.micros().saturating_sub(after_micros);
+                if window.start().micros() <= charged {
+                    self.used = self.used.saturating_sub(units);
+                }
+            }
+            Refill::Return => {}
+        }
+    }
+
+    /// What a rate has to let flow back until it is empty. A delay counts as what would flow in it.
+    fn owed(&self) -> u64 {
+        match self.refill {
+            Refill::Flow { num, delay, .. } => {
+                self.used.saturating_add(delay.saturating_mul(num.get()))
+            }
+            _ => self.used,
+        }
+    }
+
+    /// As much as fits is used, and the rest is a delay before it begins to flow back.
+    fn owe(&mut self, owed: u64) {
+        self.used = owed.min(self.capacity);
+        let beyond = owed.saturating_sub(self.capacity);
+        let most = MAX_EXACT.saturating_sub(self.now.micros());
+        if let Refill::Flow { num, delay, .. } = &mut self.refill {
+            *delay = beyond.div_ceil(num.get()).min(most);
+        }
     }
 
     /// What to tell about a charge of `cost` that did or did not fit this limit.
@@ -106,11 +200,16 @@ impl Level {
     }
 
     fn with(&self, cost: u64) -> u64 {
-        self.used.saturating_add(cost.saturating_mul(self.unit.get()))
+        let weight = match self.refill {
+            // A request takes one slot, whatever it weighs; one that weighs nothing is not counted.
+            Refill::Return => cost.min(1),
+            _ => cost.saturating_mul(self.unit.get()),
+        };
+        self.used.saturating_add(weight)
     }
 
     fn reset_micros(&self, remaining: u64) -> u64 {
-        if self.used == 0 {
+        if self.used == 0 || matches!(self.refill, Refill::Return) {
             return 0;
         }
         let after_next = remaining.saturating_add(1).saturating_mul(self.unit.get());
@@ -118,6 +217,9 @@ impl Level {
     }
 
     fn retry_micros(&self, cost: u64) -> Option<u64> {
+        if matches!(self.refill, Refill::Return) {
+            return Some(RETRY_FOR_A_SLOT_MICROS);
+        }
         let weight = cost.checked_mul(self.unit.get())?;
         let room = self.capacity.checked_sub(weight)?;
         Some(self.until_used(room))
@@ -130,6 +232,7 @@ impl Level {
                 delay.saturating_add(self.used.saturating_sub(most).div_ceil(num.get()))
             }
             Refill::Turn { window, .. } => window.end().micros_since(self.now),
+            Refill::Return => 0,
         }
     }
 
@@ -137,6 +240,7 @@ impl Level {
         match self.refill {
             Refill::Flow { full_seconds, .. } => full_seconds,
             Refill::Turn { window, .. } => window.seconds(),
+            Refill::Return => 0,
         }
     }
 }

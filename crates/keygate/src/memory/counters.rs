@@ -1,7 +1,6 @@
 use std::{
     fmt,
     hash::{BuildHasher, Hash},
-    mem::{Discriminant, discriminant},
     num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,9 +12,9 @@ use smallvec::SmallVec;
 use crate::{
     clock::{AnchoredClock, Clock, Timestamp},
     key::KeyId,
-    limit::{Level, Readings, Rule, State, decide},
+    limit::{Correction, Kind, Level, Readings, Rule, State, decide},
     plan::{Limit, Name, Partition},
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
     record::ConsumerId,
 };
 
@@ -54,14 +53,14 @@ struct Owners<'s> {
 /// The counters of one owner.
 #[derive(Default)]
 struct Subject {
-    slots: Vec<Slot>,
+    counters: Vec<Counter>,
     keep_until: Timestamp,
 }
 
-struct Slot {
+struct Counter {
     name: Name,
     /// A rate and a quota of one name are two counters: their states mean different things.
-    kind: Discriminant<Rule>,
+    kind: Kind,
     state: State,
 }
 
@@ -91,6 +90,14 @@ impl MemoryCounters {
         let shard = self.shards.get(shard_of(hash));
         shard.map(|shard| lock(shard).charge(charge, now, hash, &self.hasher)).unwrap_or_default()
     }
+
+    pub(crate) fn correct(&self, settlement: &Settlement<'_>) {
+        let now = self.clock.now();
+        let hash = self.hasher.hash_one(settlement.consumer);
+        if let Some(shard) = self.shards.get(shard_of(hash)) {
+            lock(shard).settle(settlement, now, hash, &self.hasher);
+        }
+    }
 }
 
 impl Default for MemoryCounters {
@@ -108,6 +115,11 @@ impl fmt::Debug for MemoryCounters {
 impl CounterStore for MemoryCounters {
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         Answer::ready(Ok(self.count(charge)))
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.correct(settlement);
+        Answer::ready(())
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
@@ -136,13 +148,8 @@ impl Shard {
         if self.sweep_at <= now || self.sweep_at > now.saturating_add(SWEEP_EVERY) {
             self.sweep(now, hasher);
         }
-        let counts = |partition| charge.limits.iter().any(|limit| limit.partition() == partition);
-        let mut owners = Owners {
-            consumer: counts(Partition::Consumer)
-                .then(|| self.consumers.of(charge.consumer, consumer_hash, hasher)),
-            key: counts(Partition::Key)
-                .then(|| self.keys.of(&charge.key, hasher.hash_one(charge.key), hasher)),
-        };
+        let mut owners =
+            self.owners(charge.consumer, charge.key, charge.limits, consumer_hash, hasher);
         let mut levels: SmallVec<[Level; 4]> = SmallVec::new();
         levels
             .extend(charge.limits.iter().map(|limit| limit.rule().level(owners.state(limit), now)));
@@ -153,6 +160,45 @@ impl Shard {
             }
         }
         readings
+    }
+
+    fn settle(
+        &mut self,
+        settlement: &Settlement<'_>,
+        now: Timestamp,
+        consumer_hash: u64,
+        hasher: &Hasher,
+    ) {
+        let Settlement { consumer, key, limits, correction, slot } = *settlement;
+        let mut owners = self.owners(consumer, key, limits, consumer_hash, hasher);
+        for limit in limits {
+            let mut level = limit.rule().level(owners.state(limit), now);
+            match limit.rule() {
+                Rule::Concurrency(_) if slot.is_some() => level.release(),
+                Rule::Rate(_) | Rule::Quota(_) if correction != Correction::None => {
+                    level.correct(correction);
+                }
+                _ => continue,
+            }
+            owners.keep(limit, &level);
+        }
+    }
+
+    /// The owners of these limits.
+    fn owners(
+        &mut self,
+        consumer: &ConsumerId,
+        key: KeyId,
+        limits: &[Limit],
+        consumer_hash: u64,
+        hasher: &Hasher,
+    ) -> Owners<'_> {
+        let counts = |partition| limits.iter().any(|limit| limit.partition() == partition);
+        Owners {
+            consumer: counts(Partition::Consumer)
+                .then(|| self.consumers.of(consumer, consumer_hash, hasher)),
+            key: counts(Partition::Key).then(|| self.keys.of(&key, hasher.hash_one(key), hasher)),
+        }
     }
 
     fn reset(&mut self, owner: Owner<'_>, consumer_hash: u64, hasher: &Hasher) {
@@ -197,14 +243,14 @@ impl<K: Clone + Eq + Hash> Subjects<K> {
     }
 
     fn forget(&mut self, owner: &K, hash: u64) {
-        if let Ok(entry) = self.0.find_entry(hash, |(other, _)| other == owner) {
-            entry.remove();
+        if let Ok(mut entry) = self.0.find_entry(hash, |(other, _)| other == owner) {
+            entry.get_mut().1.forget_usage();
         }
     }
 
     /// Forgets what says nothing any more, and gives back room that was needed once.
     fn sweep(&mut self, now: Timestamp, hasher: &Hasher) {
-        self.0.retain(|(_, subject)| subject.keep_until > now);
+        self.0.retain(|(_, subject)| subject.keep_until > now || subject.holds_slots());
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
         }
@@ -219,31 +265,46 @@ impl<K> Default for Subjects<K> {
 
 impl Subject {
     fn state(&self, limit: &Limit) -> State {
-        let slot = self.slots.iter().find(|slot| slot.is(limit));
-        slot.map(|slot| slot.state).unwrap_or_default()
+        let counter = self.counters.iter().find(|counter| counter.is(limit));
+        counter.map(|counter| counter.state).unwrap_or_default()
+    }
+
+    /// Slots come back by requests that end, not by time.
+    fn holds_slots(&self) -> bool {
+        self.counters.iter().any(Counter::is_held)
+    }
+
+    fn forget_usage(&mut self) {
+        self.counters.retain(Counter::is_held);
+        self.keep_until = Timestamp::default();
     }
 
     fn keep(&mut self, limit: &Limit, level: &Level) {
-        self.keep_until = self.keep_until.max(level.keep_until());
-        match self.slots.iter_mut().find(|slot| slot.is(limit)) {
-            Some(slot) => slot.state = level.state(),
+        if limit.rule().kind() != Kind::Concurrency {
+            self.keep_until = self.keep_until.max(level.keep_until());
+        }
+        match self.counters.iter_mut().find(|counter| counter.is(limit)) {
+            Some(counter) => counter.state = level.state(),
             None => {
                 // Once for each limit of a plan, and there may be millions of owners.
-                self.slots.reserve_exact(1);
-                self.slots.push(Slot::new(limit, level.state()));
+                self.counters.reserve_exact(1);
+                self.counters.push(Counter::new(limit, level.state()));
             }
         }
     }
 }
 
-impl Slot {
+impl Counter {
     fn new(limit: &Limit, state: State) -> Self {
-        let kind = discriminant(limit.rule());
-        Self { name: limit.name().clone(), kind, state }
+        Self { name: limit.name().clone(), kind: limit.rule().kind(), state }
+    }
+
+    fn is_held(&self) -> bool {
+        self.kind == Kind::Concurrency && self.state.used > 0
     }
 
     fn is(&self, limit: &Limit) -> bool {
-        self.name.is(limit.name()) && self.kind == discriminant(limit.rule())
+        self.name.is(limit.name()) && self.kind == limit.rule().kind()
     }
 }
 

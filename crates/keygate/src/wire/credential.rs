@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{RequestHead, RequestHeadMut, Wire};
+use super::{Manner, RequestHead, RequestHeadMut, Wire};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -37,8 +37,7 @@ pub(crate) struct NoCredential {
 pub(crate) struct Survey<'r> {
     /// The one credential of the request. The same text in two places is one credential.
     pub(crate) credential: Result<Extraction<'r>, NoCredential>,
-    /// Whether scripts of another origin may want to read the fields.
-    pub(crate) cross_origin: bool,
+    pub(crate) manner: Manner,
 }
 
 /// The credentials found so far.
@@ -73,7 +72,7 @@ impl Wire {
     /// Looks through the headers once.
     pub(crate) fn survey<'r>(&self, request: &'r impl RequestHead) -> Survey<'r> {
         let mut found = Found::default();
-        let (mut cross_origin, mut authorizations) = (false, 0_usize);
+        let (mut manner, mut authorizations) = (Manner::default(), 0_usize);
         for (name, value) in request.headers() {
             if name == AUTHORIZATION {
                 authorizations = authorizations.saturating_add(1);
@@ -81,7 +80,7 @@ impl Wire {
                     found.take(text, Place::Authorization);
                 }
             } else if name == ORIGIN {
-                cross_origin = true;
+                manner.cross_origin = true;
             } else if let Some(index) = self.headers.iter().position(|header| header == name) {
                 found.take(value, Place::Header(index));
             }
@@ -97,7 +96,7 @@ impl Wire {
                 .extraction
                 .as_ref()
                 .is_some_and(|it| it.places.contains(&Place::Authorization));
-        Survey { credential: self.sole(found, request), cross_origin }
+        Survey { credential: self.sole(found, request), manner }
     }
 
     fn sole<'r>(

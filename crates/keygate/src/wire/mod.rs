@@ -5,14 +5,18 @@
 
 mod credential;
 mod fields;
+mod manner;
 mod policy;
 mod reply;
 mod value;
 
-use crate::record::Caller;
+use std::net::IpAddr;
+
+use crate::verdict::Admission;
 
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
+    manner::Manner,
     policy::LastPolicy,
 };
 pub use self::{
@@ -35,8 +39,20 @@ pub trait RequestHead {
     /// Every header line, in order, its name in lower case.
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])>;
 
-    /// The caller that an outer layer put into the request's extensions.
-    fn caller(&self) -> Option<&Caller>;
+    /// The admission that an outer layer put into the request's extensions.
+    fn admission(&self) -> Option<&Admission>;
+
+    /// The address at the other end of the connection, if the server tells.
+    fn peer(&self) -> Option<IpAddr>;
+}
+
+/// The head of a response, as an adapter shows it.
+pub trait ResponseHead {
+    /// The status code.
+    fn status(&self) -> u16;
+
+    /// The value of a header, by its name in lower case.
+    fn header(&self, name: &str) -> Option<&[u8]>;
 }
 
 /// What an adapter does to a request so that inner layers and logs do not see the key.

@@ -1,5 +1,7 @@
 //! Refusals as responses: problem details (RFC 9457), challenges (RFC 6750), Retry-After (RFC 9110).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
@@ -21,9 +23,6 @@ const WWW_AUTHENTICATE: &str = "www-authenticate";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
-
-/// Seconds to wait while a store is out of reach.
-const RETRY_UNAVAILABLE_SECONDS: u64 = 1;
 
 /// A response as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +93,9 @@ impl Row {
             },
             Reason::RateLimited => Self::limited("Too many requests at once. Slow down."),
             Reason::QuotaExhausted => Self::limited("The allowance of this period is used up."),
+            Reason::TooManyConcurrent => {
+                Self::limited("As many requests as may be are under way. Wait for one to end.")
+            }
             Reason::CostExceedsLimit => {
                 Self::limited("This request weighs more than the plan can ever allow at once.")
             }
@@ -127,8 +129,8 @@ impl Wire {
             code: rejection.reason().code(),
             violated_policies: rejection.violated(),
         };
-        let mut headers = self.fields(rejection.counted(), rejection.is_cross_origin());
-        if row.status == 503 && rejection.is_cross_origin() {
+        let mut headers = self.fields(rejection.counted(), rejection.manner());
+        if row.status == 503 && rejection.manner().cross_origin {
             headers.push((EXPOSE_HEADERS, "Retry-After".to_owned().into()));
         }
         headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned().into()));
@@ -138,7 +140,8 @@ impl Wire {
                 self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
             headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge.into())));
         }
-        if let Some(seconds) = retry_after(row.status, rejection) {
+        if let Some(wait) = rejection.retry_after() {
+            let seconds = whole_seconds(micros(wait)).max(1);
             headers.push((RETRY_AFTER, seconds.to_string().into()));
         }
         // A struct of text and numbers always serializes.
@@ -173,13 +176,6 @@ impl Wire {
     }
 }
 
-/// The longest wait of what refused, in whole seconds and at least one; nothing if one of them will
-/// never fit.
-fn retry_after(status: u16, rejection: &Rejection) -> Option<u64> {
-    if status == 503 {
-        return Some(RETRY_UNAVAILABLE_SECONDS);
-    }
-    let failed = rejection.counted().failed();
-    let waits: Option<Vec<u64>> = failed.map(|(_, reading)| reading.retry_micros).collect();
-    waits?.into_iter().max().map(|micros| whole_seconds(micros).max(1))
+fn micros(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
 }

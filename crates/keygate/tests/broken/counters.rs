@@ -12,7 +12,7 @@ use keygate::{
     memory::MemoryCounters,
     period::Period,
     plan::{Limit, LimitBuilder, Partition, Plan, RateSpec},
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
     record::ConsumerId,
 };
 
@@ -159,6 +159,10 @@ impl CounterStore for BrokenCounters {
             let readings = self.count(charge, charges).await?;
             Ok(self.distort(charge, readings))
         })
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.inner.settle(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

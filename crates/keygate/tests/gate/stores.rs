@@ -5,7 +5,7 @@ use std::{future::pending, num::NonZeroU64, sync::Mutex};
 use keygate::{
     limit::Readings,
     memory::MemoryCounters,
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,10 @@ impl CounterStore for MoodyCounters {
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
         }
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.counters.settle(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

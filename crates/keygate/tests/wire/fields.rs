@@ -7,7 +7,7 @@ use keygate::{
     keyring::{Issued, NewKey},
     limit::MAX_EXACT,
     requirement::Requirement,
-    verdict::Admission,
+    verdict::Passage,
     wire::{Fields, RateLimitFields, Wire},
 };
 
@@ -39,7 +39,7 @@ fn names(fields: &Fields) -> Vec<&'static str> {
 }
 
 #[track_caller]
-fn settled(admission: Admission) -> Fields {
+fn settled(admission: Passage) -> Fields {
     let fields = admission.fields();
     let _ = admission.settle(Some(200));
     fields

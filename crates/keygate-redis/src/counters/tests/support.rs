@@ -90,7 +90,7 @@ impl Customer {
         limits: &[Limit],
         cost: u64,
     ) -> Result<Readings, StoreError> {
-        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost };
+        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot: None };
         replica.charge(&charge).await
     }
 

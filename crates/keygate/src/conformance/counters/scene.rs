@@ -48,7 +48,7 @@ impl Scene {
     }
 
     pub(super) async fn charge(&self, limits: &[Limit], cost: u64) -> Readings {
-        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost };
+        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot: None };
         let readings = sound(self.store.charge(&charge).await, self.law);
         let (given, right) = (readings.len(), limits.len());
         require(given == right, self.law, format_args!("{given} readings of {right} limits"));

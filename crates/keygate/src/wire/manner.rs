@@ -1,0 +1,15 @@
+use super::ResponseHead;
+
+/// How a request is to be answered, as far as its head tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Whether scripts of another origin may want to read the fields.
+    pub(crate) cross_origin: bool,
+}
+
+impl Manner {
+    /// The status of a response in terms of HTTP.
+    pub(crate) fn status_of(self, response: &impl ResponseHead) -> u16 {
+        response.status()
+    }
+}
