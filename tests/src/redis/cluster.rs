@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, process::Command};
 
-use super::{RedisOptions, RedisServer, free_port, wait_until};
+use super::{RedisOptions, RedisServer, wait_until};
 use crate::process::Process;
 
 const SLOTS: usize = 16_384;
@@ -151,7 +151,6 @@ fn node(options: &RedisOptions) -> RedisServer {
     options
         .clone()
         .set("cluster-enabled", "yes")
-        .set("cluster-port", free_port().to_string())
         .set("cluster-node-timeout", "1000")
         .set("cluster-replica-validity-factor", "0")
         .set("repl-diskless-sync-delay", "0")
