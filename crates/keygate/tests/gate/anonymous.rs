@@ -28,8 +28,7 @@ const PLANS: &str = r#"
 "#;
 
 fn open_to_visitors(gate: GateBuilder) -> GateBuilder {
-    gate.anonymous("visitors")
-        .wire(Wire::default().trusted_proxies("10.0.0.0/8".parse().unwrap()))
+    gate.anonymous("visitors").wire(Wire::default().trusted_proxies("10.0.0.0/8".parse().unwrap()))
 }
 
 fn desk() -> Desk {
