@@ -49,6 +49,11 @@ impl Process {
         }
     }
 
+    /// Whether the program has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Sends the program a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {

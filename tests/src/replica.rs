@@ -11,7 +11,7 @@ use crate::{
     load::on_connections_to,
     process::{Ended, Process},
     program,
-    redis::RedisServer,
+    redis::{RedisServer, free_port},
     server::{api, listening},
     time::PATIENCE,
 };
@@ -55,9 +55,9 @@ impl ApiAxum {
     #[must_use]
     #[track_caller]
     pub fn start(mut self) -> Replica {
-        let (process, address) = started(self.command.arg("--json"));
         // Whenever it is started again, it listens where it did.
-        self.command.env("KEYGATE_ADDR", address.to_string());
+        self.command.env("KEYGATE_ADDR", format!("127.0.0.1:{}", free_port()));
+        let (process, address) = started(self.command.arg("--json"));
         Replica { command: self.command, process, address }
     }
 }

@@ -1,6 +1,9 @@
 //! The flow: scopes, limits, failing stores, metering, layers of one gate, secrets.
 
 #[cfg(test)]
+#[path = "gate/anonymous.rs"]
+mod anonymous;
+#[cfg(test)]
 #[path = "gate/failure.rs"]
 mod failure;
 #[cfg(test)]

@@ -1,15 +1,24 @@
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 
-use super::{RedisOptions, RedisServer, free_port, wait_until};
+use super::{RedisOptions, RedisServer, wait_until};
 use crate::process::Process;
 
 const SLOTS: usize = 16_384;
 
-/// A Redis Cluster of its own. Its nodes are killed on drop, by their ids.
+/// How long a node may be silent. Calls fail while one is held for failed, so that none may be because
+/// the machine is busy.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long one may be silent as it begins: nodes that are impatient hear of each other sooner.
+const SILENCE_AT_FIRST: Duration = Duration::from_secs(1);
+
+/// A Redis Cluster of its own. Its nodes hold none for failed but after
+/// [`noticing_after`](Self::noticing_after). They are killed on drop, by their ids.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
     options: RedisOptions,
+    silence: Duration,
 }
 
 impl RedisCluster {
@@ -25,14 +34,24 @@ impl RedisCluster {
     #[track_caller]
     pub fn of(masters: usize, replicas: usize, options: RedisOptions) -> Self {
         let nodes = (0..masters * (1 + replicas)).map(|_| node(&options)).collect();
-        let cluster = Self { nodes, options };
+        let cluster = Self { nodes, options, silence: SILENCE };
         let addresses: Vec<_> = cluster.nodes.iter().map(address).collect();
         let replicas = replicas.to_string();
         let mut create = cluster.manager("create");
         create.args(addresses).args(["--cluster-replicas", &replicas, "--cluster-yes"]);
         run(create);
         cluster.wait_until_covered();
+        cluster.be_patient();
         cluster
+    }
+
+    /// With nodes that replace one which was silent for so long.
+    #[must_use]
+    #[track_caller]
+    pub fn noticing_after(self, silence: Duration) -> Self {
+        let this = Self { silence, ..self };
+        this.be_patient();
+        this
     }
 
     /// Its nodes, those that were killed too.
@@ -105,6 +124,7 @@ impl RedisCluster {
             || self.nodes.iter().filter(|node| node.runs()).all(|node| known(node) >= all);
         wait_until("the new node is not known everywhere", everywhere);
         self.wait_until_covered();
+        self.be_patient();
         added
     }
 
@@ -133,6 +153,14 @@ impl RedisCluster {
         });
     }
 
+    #[track_caller]
+    fn be_patient(&self) {
+        let millis = self.silence.as_millis().to_string();
+        for node in self.nodes.iter().filter(|node| node.runs()) {
+            assert_eq!(node.cli(&["config", "set", "cluster-node-timeout", &millis]), "OK");
+        }
+    }
+
     fn any(&self, arguments: &[&str]) -> String {
         self.nodes.iter().find(|node| node.runs()).expect("a node runs").cli(arguments)
     }
@@ -151,8 +179,7 @@ fn node(options: &RedisOptions) -> RedisServer {
     options
         .clone()
         .set("cluster-enabled", "yes")
-        .set("cluster-port", free_port().to_string())
-        .set("cluster-node-timeout", "1000")
+        .set("cluster-node-timeout", SILENCE_AT_FIRST.as_millis().to_string())
         .set("cluster-replica-validity-factor", "0")
         .set("repl-diskless-sync-delay", "0")
         .start()

@@ -1,14 +1,20 @@
-use std::{fs, process::Command};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use tempfile::TempDir;
 
-use super::{RedisOptions, RedisServer, free_port, wait_until};
+use super::{RedisOptions, RedisServer, begun, port::on_a_free_port, wait_until};
 use crate::process::Process;
 
 /// The name under which the Sentinels know the master.
 const MASTER: &str = "main";
 
-/// A master, its replicas and three Sentinels, of which two must agree. Killed on drop, by their ids.
+/// How long a master may be silent. A fail-over loses what was last written, so that none may happen
+/// because the machine is busy.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// A master, its replicas and three Sentinels, of which two must agree. They think of another master
+/// only when they are told to, or after [`noticing_after`](Self::noticing_after). Killed on drop, by
+/// their ids.
 #[derive(Debug)]
 pub struct RedisSentinel {
     servers: Vec<RedisServer>,
@@ -39,6 +45,18 @@ impl RedisSentinel {
         let this = Self { servers, sentinels, options };
         this.wait_until_watched(replicas);
         this
+    }
+
+    /// With Sentinels that replace a master which was silent for so long.
+    #[must_use]
+    #[track_caller]
+    pub fn noticing_after(self, silence: Duration) -> Self {
+        let millis = silence.as_millis().to_string();
+        for sentinel in &self.sentinels {
+            let set = ["sentinel", "set", MASTER, "down-after-milliseconds", &millis];
+            assert_eq!(sentinel.cli(&set), "OK");
+        }
+        self
     }
 
     /// The URL of its Sentinels.
@@ -112,8 +130,10 @@ impl RedisSentinel {
             })
         });
         wait_until("the replicas do not follow", || {
-            let followed = format!("connected_slaves:{replicas}");
-            self.servers[0].cli(&["info", "replication"]).contains(&followed)
+            let follows = |replica: &RedisServer| {
+                replica.cli(&["info", "replication"]).contains("master_link_status:up")
+            };
+            self.servers.iter().skip(1).all(follows)
         });
     }
 }
@@ -122,33 +142,46 @@ impl RedisSentinel {
 struct Sentinel {
     port: u16,
     process: Option<Process>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Sentinel {
     #[track_caller]
     fn start(master: &str, secret: Option<&str>) -> Self {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        on_a_free_port(|port| Self::begin(port, master, secret))
+    }
+
+    #[track_caller]
+    fn begin(port: u16, master: &str, secret: Option<&str>) -> Result<Self, String> {
+        let mut this = Self { port, process: None, folder: tempfile::tempdir().unwrap() };
         let mut settings = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
+            "port {port}\nbind 127.0.0.1\ndir {}\nunixsocket {}\n\
              sentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {MASTER} 500\n\
+             sentinel down-after-milliseconds {MASTER} {}\n\
              sentinel failover-timeout {MASTER} 3000\n\
              sentinel parallel-syncs {MASTER} 2\n",
-            folder.path().display()
+            this.folder.path().display(),
+            this.socket().display(),
+            SILENCE.as_millis()
         );
         if let Some(secret) = secret {
             settings.push_str(&format!("sentinel auth-pass {MASTER} {secret}\n"));
         }
-        let file = folder.path().join("sentinel.conf");
+        let file = this.folder.path().join("sentinel.conf");
         fs::write(&file, settings).unwrap();
         let process = Process::spawn(Command::new("redis-sentinel").arg(&file));
-        Self { port, process: Some(process), _folder: folder }
+        this.process = Some(begun(process, || this.cli(&["ping"]) == "PONG")?);
+        Ok(this)
+    }
+
+    /// Its unix socket: on its port, somebody else may answer.
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("sentinel.sock")
     }
 
     fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string()]).args(arguments);
+        command.arg("-s").arg(self.socket()).args(arguments);
         let output = command.output().expect("redis-cli is installed");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }

@@ -1,19 +1,10 @@
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::tls::Certificate;
-use crate::{
-    process::Process,
-    time::{PATIENCE, now},
-};
+use super::{begun, port::on_a_free_port, tls::Certificate};
+use crate::process::Process;
 
 /// How a server is started. Everything not said is as `redis-server` has it, but nothing is saved.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +76,11 @@ impl RedisServer {
     #[track_caller]
     fn with(options: RedisOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut server = Self { process: None, port: free_port(), options, folder };
-        server.run();
+        let mut server = Self { process: None, port: 0, options, folder };
+        on_a_free_port(|port| {
+            server.port = port;
+            server.begin()
+        });
         server
     }
 
@@ -163,6 +157,11 @@ impl RedisServer {
     /// Starts it again on its port, empty.
     #[track_caller]
     pub fn run(&mut self) {
+        self.begin().unwrap_or_else(|told| panic!("the server does not begin again:\n{told}"));
+    }
+
+    #[track_caller]
+    fn begin(&mut self) -> Result<(), String> {
         let folder = self.folder.path();
         let mut command = Command::new("redis-server");
         match &self.options.certificate {
@@ -173,26 +172,11 @@ impl RedisServer {
         command.args(["--save", "", "--appendonly", "no", "--loglevel", "warning"]);
         command.arg("--dir").arg(folder).arg("--unixsocket").arg(self.socket());
         command.args(&self.options.arguments);
-        self.process = Some(Process::spawn(&mut command));
-        self.wait_until_it_answers();
+        let answers = || {
+            let said = self.cli(&["ping"]);
+            ["PONG", "NOAUTH", "LOADING", "MASTERDOWN"].iter().any(|word| said.contains(word))
+        };
+        self.process = Some(begun(Process::spawn(&mut command), answers)?);
+        Ok(())
     }
-
-    #[track_caller]
-    fn wait_until_it_answers(&mut self) {
-        let start = now();
-        while !["PONG", "NOAUTH", "LOADING", "MASTERDOWN"]
-            .iter()
-            .any(|word| self.cli(&["ping"]).contains(word))
-        {
-            assert!(now().duration_since(start) < PATIENCE, "redis-server does not answer");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// A port nobody listens on. Somebody else may take it before it is used, which the start then tells.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }

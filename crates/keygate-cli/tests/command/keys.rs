@@ -92,33 +92,12 @@ async fn services_see_every_change() {
     assert_eq!(service.knock(key).await.unwrap().plan().name().as_str(), "free");
     let change = |words: &[&str]| desk.run(words.iter().chain(&["--json"])).json();
     assert_eq!(change(&["keys", "disable", id])["status"], "disabled");
-    assert_eq!(refused(&service, key).await, Reason::DisabledKey);
+    assert_eq!(service.refuses(key).await, Reason::DisabledKey);
     assert_eq!(change(&["keys", "enable", id])["status"], "active");
-    until_admitted(&service, key).await;
+    service.admits(key).await;
     assert_eq!(change(&["keys", "move", id, "--plan", "pro"])["plan"], "pro");
     assert_eq!(change(&["keys", "revoke", id])["status"], "revoked");
-    assert_eq!(refused(&service, key).await, Reason::RevokedKey);
-}
-
-/// A service is told of a change right after it.
-async fn refused(service: &Service, key: &str) -> Reason {
-    for _ in 0..3_000 {
-        if let Err(reason) = service.knock(key).await {
-            return reason;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the key goes on working")
-}
-
-async fn until_admitted(service: &Service, key: &str) {
-    for _ in 0..3_000 {
-        if service.knock(key).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the key goes on being refused")
+    assert_eq!(service.refuses(key).await, Reason::RevokedKey);
 }
 
 #[test]

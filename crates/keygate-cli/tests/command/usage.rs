@@ -12,8 +12,7 @@ async fn used(desk: &Desk) -> Value {
     service.knock(key).await.unwrap();
     service.call(key, "export").await.unwrap();
     desk.run(["keys", "disable", id]).done();
-    let refuses = async || service.knock(key).await.err() == Some(Reason::DisabledKey);
-    while !refuses().await {}
+    assert_eq!(service.refuses(key).await, Reason::DisabledKey);
     service.close().await;
     issued
 }

@@ -247,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_master_is_heard_after_the_last_one_died() {
-        let mut sentinel = RedisSentinel::start();
+        let mut sentinel = RedisSentinel::start().noticing_after(Duration::from_secs(2));
         let subscription = listen_at(&sentinel.url());
         let old = sentinel.master();
         hears(&subscription, &sentinel.servers()[old]).await;

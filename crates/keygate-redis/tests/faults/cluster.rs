@@ -1,9 +1,14 @@
 //! A Cluster: slots move, masters die.
 
+use std::time::Duration;
+
 use keygate_tests::{RedisCluster, RedisOptions, RedisServer};
 use tokio::time::Instant;
 
 use crate::scene::{Scene, Setting, assert_everything_expires, until};
+
+/// Short, for what is measured is the outage after it.
+const SILENCE: Duration = Duration::from_secs(1);
 
 fn spread(quota: u64) -> Setting {
     Setting { quota, split: 4, ..Setting::default() }
@@ -27,7 +32,7 @@ async fn resharded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn master_killed() {
-    let mut cluster = RedisCluster::start();
+    let mut cluster = RedisCluster::start().noticing_after(SILENCE);
     let scene = Scene::on(&cluster.url(), spread(5_000)).await;
     let victim = cluster.master_of("keygate:limits:{closed-0}");
     let struck = Instant::now();

@@ -1,15 +1,20 @@
 //! A master behind Sentinels: replication is asynchronous, and a fail-over may lose what was last
 //! written.
 
+use std::time::Duration;
+
 use keygate_tests::RedisSentinel;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::scene::{Scene, Setting, assert_everything_expires};
 
+/// Short, for what is measured is the outage after it.
+const SILENCE: Duration = Duration::from_millis(500);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn master_killed() {
-    let mut sentinel = RedisSentinel::start();
+    let mut sentinel = RedisSentinel::start().noticing_after(SILENCE);
     let scene = Scene::on(&sentinel.url(), Setting::default()).await;
     let old = sentinel.master();
     let struck = Instant::now();
@@ -23,7 +28,7 @@ async fn master_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn master_frozen_and_replaced() {
-    let sentinel = RedisSentinel::start();
+    let sentinel = RedisSentinel::start().noticing_after(SILENCE);
     let scene = Scene::on(&sentinel.url(), Setting::default()).await;
     let old = sentinel.master();
     let struck = Instant::now();

@@ -42,7 +42,7 @@ impl Gate {
         let answer = self.counters.charge(&charge).await;
         match answer.and_then(|readings| complete(readings, &limits)) {
             Ok(readings) => {
-                taking.is_decided();
+                taking.decided();
                 conclude(Counted::new(limits, readings), false, slot)
             }
             Err(fault) => {
@@ -113,7 +113,7 @@ struct Taking<'c> {
 
 impl Taking<'_> {
     /// The slot is taken, and somebody else's now, or was refused.
-    fn is_decided(mut self) {
+    fn decided(mut self) {
         self.slot = None;
     }
 }

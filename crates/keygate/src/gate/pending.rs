@@ -66,8 +66,11 @@ impl Pending {
                 self.gate.authenticate(record, digest, self.at)?
             }
         };
-        if let Err(reason) = caller.authorize(self.requirement.scopes()) {
-            return Err(Refusal::new(reason).caller(caller));
+        match caller.authorize(self.requirement.scopes()) {
+            Ok(()) => {}
+            // What visitors may not do needs a key.
+            Err(_) if caller.is_anonymous() => return Err(Reason::MissingKey.into()),
+            Err(reason) => return Err(Refusal::new(reason).caller(caller)),
         }
         let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
         match self.gate.charge(&caller, limits, cost, self.at).await {

@@ -49,7 +49,13 @@ impl Gate {
         let survey = self.wire.survey(request);
         let shown = match request.admission() {
             Some(admission) if admission.is_of(self.number) => Shown::Admission(admission.clone()),
-            _ => self.shown(survey.credential),
+            _ => match self.shown(survey.credential) {
+                Shown::Nothing { reason: Reason::MissingKey, detail } => {
+                    let nothing = || Shown::Nothing { reason: Reason::MissingKey, detail };
+                    self.visitor(request).map_or_else(nothing, Shown::Address)
+                }
+                shown => shown,
+            },
         };
         Some(Presented {
             requirement: Arc::clone(requirement),
@@ -68,6 +74,13 @@ impl Gate {
             Some(_) => {}
             None => self.wire.conceal(&self.wire.places(request), request),
         }
+    }
+
+    /// Where a request without a key comes from, if such requests are admitted and that is known.
+    fn visitor(&self, request: &impl RequestHead) -> Option<ConsumerId> {
+        self.anonymous.as_ref()?;
+        let address = self.wire.client_address(request)?;
+        ConsumerId::parse(&format!("ip:{}", address.partition())).ok()
     }
 
     fn shown(&self, credential: Result<Extraction<'_>, NoCredential>) -> Shown {

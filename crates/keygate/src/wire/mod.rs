@@ -5,6 +5,7 @@
 
 mod credential;
 mod fields;
+mod forwarded;
 mod manner;
 mod policy;
 mod reply;
@@ -12,7 +13,7 @@ mod value;
 
 use std::net::IpAddr;
 
-use crate::verdict::Admission;
+use crate::{address::TrustedProxies, verdict::Admission};
 
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
@@ -21,6 +22,7 @@ pub(crate) use self::{
 };
 pub use self::{
     fields::{Fields, RateLimitFields},
+    forwarded::ProxyHeader,
     reply::Reply,
     value::FieldValue,
 };
@@ -89,6 +91,8 @@ pub struct Wire {
     query: Option<String>,
     strip: bool,
     rate_limit_fields: RateLimitFields,
+    trusted_proxies: TrustedProxies,
+    proxy_header: ProxyHeader,
 }
 
 impl Default for Wire {
@@ -100,6 +104,8 @@ impl Default for Wire {
             query: None,
             strip: false,
             rate_limit_fields: RateLimitFields::Draft,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_header: ProxyHeader::default(),
         }
     }
 }
@@ -182,6 +188,19 @@ impl Wire {
     #[must_use]
     pub fn rate_limit_fields(self, rate_limit_fields: RateLimitFields) -> Self {
         Self { rate_limit_fields, ..self }
+    }
+
+    /// The proxies whose word is taken for the address of the client. Nobody by default: the client
+    /// is who connects.
+    #[must_use]
+    pub fn trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
+        Self { trusted_proxies, ..self }
+    }
+
+    /// Which header they write; by default `X-Forwarded-For`. The other one is never looked at.
+    #[must_use]
+    pub fn proxy_header(self, proxy_header: ProxyHeader) -> Self {
+        Self { proxy_header, ..self }
     }
 
     /// Whether a key can be presented at all.

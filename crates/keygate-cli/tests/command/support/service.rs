@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use keygate::{
     Caller, Gate, NewKey,
@@ -7,8 +7,9 @@ use keygate::{
     verdict::{Admission, Passage, Reason},
     wire::RequestHead,
 };
-use keygate_redis::RedisStore;
+use keygate_redis::{Address, RedisStore};
 use keygate_tests::PATIENCE;
+use tokio::time::{sleep, timeout};
 
 /// A service before the same store.
 pub(crate) struct Service {
@@ -23,7 +24,9 @@ impl Service {
 
     /// With a gate of its own making.
     pub(crate) async fn with(url: &str, set: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
-        let store = RedisStore::connect(url).await.unwrap();
+        // Nobody is refused because the machine is busy.
+        let store = RedisStore::at(Address::parse(url).unwrap()).deadline(PATIENCE);
+        let store = store.connect().await.unwrap();
         Self { gate: set(store.gate()).build().unwrap(), store }
     }
 
@@ -33,6 +36,19 @@ impl Service {
         let caller = admission.caller().clone();
         admission.settle(Some(200));
         Ok(caller)
+    }
+
+    /// Why a request with this key does not pass, once it does not: a service is told of a change right
+    /// after it.
+    pub(crate) async fn refuses(&self, key: &str) -> Reason {
+        let refused = async || self.knock(key).await.err();
+        soon(refused).await
+    }
+
+    /// Waits until a request with this key passes.
+    pub(crate) async fn admits(&self, key: &str) -> Caller {
+        let admitted = async || self.knock(key).await.ok();
+        soon(admitted).await
     }
 
     /// A request of this operation.
@@ -57,6 +73,19 @@ impl Service {
             self.gate.present(&Request(format!("Bearer {key}")), &Arc::new(requirement));
         self.gate.admit(presented.unwrap()).await.map_err(|rejection| rejection.reason())
     }
+}
+
+/// Tries until there is something.
+async fn soon<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
+    let trying = async {
+        loop {
+            if let Some(done) = attempt().await {
+                return done;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, trying).await.expect("the service learns of the change")
 }
 
 /// A request whose only header is `Authorization`.

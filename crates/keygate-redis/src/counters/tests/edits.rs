@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use keygate::{
+    clock::{Clock, SystemClock},
     period::Period,
     plan::{Limit, RateSpec},
 };
 use keygate_tests::RedisServer;
-use tokio::time::sleep;
 
-use super::support::{Customer, assert_everything_expires, limits, replica};
+use super::support::{
+    Customer, assert_everything_expires, limits, replica, set_clock, stepped_replica,
+};
 
 const KEY: &str = "keygate:limits:{acme}";
 
@@ -21,7 +23,9 @@ fn names(server: &RedisServer) -> String {
 #[tokio::test]
 async fn counters_of_an_earlier_plan_stay_until_they_say_nothing_any_more() {
     let server = RedisServer::start();
-    let (replica, acme) = (replica(&server), Customer::new("acme"));
+    let (replica, acme) = (stepped_replica(&server), Customer::new("acme"));
+    let now = SystemClock.now();
+    set_clock(&replica, now).await;
     let passing = Limit::rate("passing", RateSpec::per_micros(1, 300_000).burst(1));
     let earlier = limits([passing, Limit::quota("lasting", 10, Period::day())]);
     let later = limits([Limit::quota("daily", 10, Period::day())]);
@@ -31,11 +35,12 @@ async fn counters_of_an_earlier_plan_stay_until_they_say_nothing_any_more() {
     for name in ["rpassing", "qlasting", "qdaily"] {
         assert!(names(&server).contains(name), "{name}");
     }
-    sleep(Duration::from_millis(400)).await;
+    set_clock(&replica, now.saturating_add(Duration::from_millis(400))).await;
     acme.charge(&replica, &another, 1).await.unwrap();
     assert!(!names(&server).contains("rpassing"), "it has drained");
     assert!(names(&server).contains("qlasting"));
     assert_eq!(acme.remaining(&replica, &earlier).await, [1, 9]);
+    let _ = server.cli(&["del", "now"]);
     assert_everything_expires(&server);
 }
 

@@ -21,10 +21,13 @@ async fn every_key_finds_its_node() {
     assert!(cluster.nodes().iter().all(|node| !node.keys().is_empty()));
 }
 
+/// How long a node that is to be replaced is silent before it is.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Whatever happens to its node, a call that succeeded counted once, and one that failed at most once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_master_costs_calls_but_repeats_none() {
-    let mut cluster = RedisCluster::start();
+    let mut cluster = RedisCluster::start().noticing_after(SILENCE);
     let load = Load::on(link(&cluster.url()), 24, Duration::from_millis(500));
     load.reach(500).await;
     let victim = cluster.master_of("key:0");
@@ -36,7 +39,7 @@ async fn a_killed_master_costs_calls_but_repeats_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_was_frozen_and_replaced_is_left() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().noticing_after(SILENCE);
     let link = link(&cluster.url());
     counted(&link, "a", AMPLE).await.unwrap();
     let frozen = cluster.master_of("a");
@@ -87,7 +90,7 @@ async fn deaf_cluster() -> (u16, Arc<AtomicU64>) {
 
 #[tokio::test]
 async fn the_loss_of_all_nodes_is_survived() {
-    let mut cluster = RedisCluster::of(3, 0, RedisOptions::default());
+    let mut cluster = RedisCluster::of(3, 0, RedisOptions::default()).noticing_after(SILENCE);
     let link = link(&cluster.url());
     counted(&link, "a", AMPLE).await.unwrap();
     (0..3).for_each(|node| cluster.kill(node));

@@ -20,10 +20,10 @@ fn small(most_series: usize) -> UsageOptions {
     UsageOptions { most_series, within: Duration::from_millis(250), ..by_hand() }
 }
 
-/// The middle of an hour within the last two, so that all its minutes are kept.
-fn at_minute(minute: u64) -> Timestamp {
-    let hour = minutes_ago(60).seconds() / 3_600 * 3_600;
-    Timestamp::from_micros((hour + minute * 60) * 1_000_000)
+/// The minutes of an hour that began within the last two, so that all of them are kept a while yet.
+fn late_hour() -> impl Fn(u64) -> Timestamp {
+    let hour = minutes_ago(59).seconds() / 3_600 * 3_600;
+    move |minute| Timestamp::from_micros((hour + minute * 60) * 1_000_000)
 }
 
 #[tokio::test]
@@ -33,6 +33,7 @@ async fn what_waits_is_summed_by_the_hour_before_keys_are_given_up() {
     server.kill();
     let acme = consumer("acme");
     let keys = [(); 4].map(|()| KeyId::random().unwrap());
+    let at_minute = late_hour();
     for minute in 0..60 {
         for key in keys {
             let key = Some((key, acme.clone()));
@@ -125,6 +126,7 @@ async fn odd_options_do_no_harm() {
 
 #[test]
 fn folding_keeps_the_hour_and_the_outcome() {
+    let at_minute = late_hour();
     let operation = Some(Name::parse("search").unwrap());
     let fact = Fact { at: at_minute(17), operation, ..Fact::by(&consumer("acme")) };
     let folded = fact.series().folded();

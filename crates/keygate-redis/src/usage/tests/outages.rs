@@ -18,6 +18,11 @@ use crate::usage::UsageOptions;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// A store that does not wait long.
+fn brisk() -> UsageOptions {
+    UsageOptions { within: Duration::from_millis(250), ..by_hand() }
+}
+
 #[tokio::test]
 async fn usage_comes_to_redis_by_itself() {
     let server = RedisServer::start();
@@ -76,10 +81,10 @@ async fn a_redis_that_forgot_everything_is_told_all_that_is_new() {
 #[tokio::test]
 async fn a_redis_that_hangs_keeps_nobody_and_counts_once() {
     let server = RedisServer::start();
-    let store = usage(server.port(), UsageOptions { within: eager().within, ..by_hand() });
+    let store = usage(server.port(), brisk());
     let acme = consumer("acme");
     Fact::by(&acme).record(&store);
-    store.flush().await.unwrap();
+    until("the first flush", || async { store.flush().await.is_ok() }).await;
     server.signal(Signal::STOP);
     for _ in 0..5 {
         // The server will find all of them when it goes on.
@@ -115,8 +120,7 @@ async fn a_store_that_is_closed_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_redis_and_not_for_ever() {
     let mut server = RedisServer::start();
-    let options = UsageOptions { within: eager().within, ..by_hand() };
-    let store = Arc::new(usage(server.port(), options));
+    let store = Arc::new(usage(server.port(), brisk()));
     server.kill();
     Fact::by(&consumer("acme")).record(&*store);
     store.close(Duration::from_millis(100)).await.unwrap_err();

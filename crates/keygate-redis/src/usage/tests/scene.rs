@@ -32,10 +32,9 @@ pub(super) fn by_hand() -> UsageOptions {
     UsageOptions { every: Duration::from_secs(3_600), ..UsageOptions::default() }
 }
 
-/// A store that flushes all the time, and does not wait long.
+/// A store that flushes all the time.
 pub(super) fn eager() -> UsageOptions {
-    let (every, within) = (Duration::from_millis(10), Duration::from_millis(250));
-    UsageOptions { every, within, ..UsageOptions::default() }
+    UsageOptions { every: Duration::from_millis(10), ..UsageOptions::default() }
 }
 
 pub(super) fn usage(port: u16, options: UsageOptions) -> RedisUsage {
