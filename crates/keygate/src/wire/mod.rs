@@ -4,8 +4,10 @@
 //! that one wire serves every framework, whichever `http` crate it is built on.
 
 mod credential;
+mod details;
 mod fields;
 mod forwarded;
+mod grpc;
 mod policy;
 mod reply;
 mod value;
@@ -19,6 +21,7 @@ pub(crate) use self::{
 pub use self::{
     fields::{Fields, RateLimitFields},
     forwarded::ProxyHeader,
+    grpc::answered_status,
     reply::Reply,
     value::FieldValue,
 };

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     API_KEY, Fields, Wire,
     fields::{EXPOSE_HEADERS, whole_seconds},
+    grpc::GrpcCode,
 };
 use crate::{
     plan::Name,
@@ -12,7 +13,7 @@ use crate::{
     verdict::{Reason, Rejection},
 };
 
-const CONTENT_TYPE: &str = "content-type";
+pub(super) const CONTENT_TYPE: &str = "content-type";
 const PROBLEM_JSON: &str = "application/problem+json";
 const RETRY_AFTER: &str = "retry-after";
 const WWW_AUTHENTICATE: &str = "www-authenticate";
@@ -22,8 +23,8 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-/// Seconds to wait while a store is out of reach.
-const RETRY_UNAVAILABLE_SECONDS: u64 = 1;
+/// Microseconds to wait while a store is out of reach.
+const RETRY_UNAVAILABLE_MICROS: u64 = 1_000_000;
 
 /// A response as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +39,12 @@ pub struct Reply {
 }
 
 /// What a reason looks like to a client. One row a reason: the table of the wire.
-struct Row {
-    status: u16,
+pub(super) struct Row {
+    pub(super) status: u16,
+    pub(super) grpc: GrpcCode,
     kind: &'static str,
     title: &'static str,
-    detail: &'static str,
+    pub(super) detail: &'static str,
     /// The `error` of the challenge; `None` for no challenge, empty for one without an error.
     challenge: Option<&'static str>,
 }
@@ -50,20 +52,23 @@ struct Row {
 impl Row {
     const fn unauthorized(error: &'static str, detail: &'static str) -> Self {
         let (kind, title) = ("about:blank", "Unauthorized");
-        Self { status: 401, kind, title, detail, challenge: Some(error) }
+        let grpc = GrpcCode::UNAUTHENTICATED;
+        Self { status: 401, grpc, kind, title, detail, challenge: Some(error) }
     }
 
     const fn limited(detail: &'static str) -> Self {
         let (kind, title) = (QUOTA_EXCEEDED, "Quota exceeded");
-        Self { status: 429, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::RESOURCE_EXHAUSTED;
+        Self { status: 429, grpc, kind, title, detail, challenge: None }
     }
 
     const fn unavailable(detail: &'static str) -> Self {
         let (kind, title) = (REDUCED_CAPACITY, "Temporarily reduced capacity");
-        Self { status: 503, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::UNAVAILABLE;
+        Self { status: 503, grpc, kind, title, detail, challenge: None }
     }
 
-    const fn of(reason: Reason) -> Self {
+    pub(super) const fn of(reason: Reason) -> Self {
         const TOKEN: &str = "invalid_token";
         match reason {
             // RFC 6750, section 3.1: a request without authentication gets no error code.
@@ -80,6 +85,7 @@ impl Row {
             Reason::KeyNotYetValid => Self::unauthorized(TOKEN, "This key is not valid yet."),
             Reason::AmbiguousCredential => Self {
                 status: 400,
+                grpc: GrpcCode::INVALID_ARGUMENT,
                 kind: "about:blank",
                 title: "Bad Request",
                 detail: "More than one credential was sent. Send one key, once.",
@@ -87,6 +93,7 @@ impl Row {
             },
             Reason::InsufficientScope => Self {
                 status: 403,
+                grpc: GrpcCode::PERMISSION_DENIED,
                 kind: "about:blank",
                 title: "Forbidden",
                 detail: "This key, or its plan, lacks a scope that is needed here.",
@@ -138,7 +145,8 @@ impl Wire {
                 self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
             headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge.into())));
         }
-        if let Some(seconds) = retry_after(row.status, rejection) {
+        if let Some(micros) = wait_micros(row.status, rejection) {
+            let seconds = whole_seconds(micros).max(1);
             headers.push((RETRY_AFTER, seconds.to_string().into()));
         }
         // A struct of text and numbers always serializes.
@@ -173,13 +181,12 @@ impl Wire {
     }
 }
 
-/// The longest wait of what refused, in whole seconds and at least one; nothing if one of them will
-/// never fit.
-fn retry_after(status: u16, rejection: &Rejection) -> Option<u64> {
+/// The longest wait of what refused, in microseconds; nothing if one of them will never fit.
+pub(super) fn wait_micros(status: u16, rejection: &Rejection) -> Option<u64> {
     if status == 503 {
-        return Some(RETRY_UNAVAILABLE_SECONDS);
+        return Some(RETRY_UNAVAILABLE_MICROS);
     }
     let failed = rejection.counted().failed();
     let waits: Option<Vec<u64>> = failed.map(|(_, reading)| reading.retry_micros).collect();
-    waits?.into_iter().max().map(|micros| whole_seconds(micros).max(1))
+    waits?.into_iter().max()
 }
