@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 use keygate::verdict::Admission;
@@ -8,30 +8,24 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// The body of a response: the service's own, untouched, or the text of a refusal.
     ///
-    /// A request keeps its slot, if it has one, until the body of the service has been sent.
+    /// A request keeps its slot, if it has one, as long as this body: it is dropped once it was sent, or
+    /// nobody wants it any more.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        content: Content<B>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = Projected]
-    enum Content<B> {
-        Service { #[pin] body: B, admission: Option<Admission> },
-        Refusal { text: String },
+        own: Option<B>,
+        refusal: String,
+        admission: Option<Admission>,
     }
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn of_service(body: B, admission: Option<Admission>) -> Self {
-        Self { content: Content::Service { body, admission } }
+        Self { own: Some(body), refusal: String::new(), admission }
     }
 
-    pub(crate) fn of_refusal(text: String) -> Self {
-        Self { content: Content::Refusal { text } }
+    pub(crate) fn of_refusal(refusal: String) -> Self {
+        Self { own: None, refusal, admission: None }
     }
 }
 
@@ -46,34 +40,20 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        match self.project().content.project() {
-            Projected::Service { body, admission } => {
-                let frame = ready!(body.poll_frame(cx));
-                if frame.is_none() {
-                    *admission = None;
-                }
-                Poll::Ready(frame)
-            }
-            Projected::Refusal { text } if text.is_empty() => Poll::Ready(None),
-            Projected::Refusal { text } => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(text).into()))))
-            }
+        let this = self.project();
+        if let Some(own) = this.own.as_pin_mut() {
+            return own.poll_frame(cx);
         }
+        let text = std::mem::take(this.refusal);
+        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text.into()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Service { body, .. } => body.is_end_stream(),
-            Content::Refusal { text } => text.is_empty(),
-        }
+        self.own.as_ref().map_or(self.refusal.is_empty(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Service { body, .. } => body.size_hint(),
-            Content::Refusal { text } => {
-                SizeHint::with_exact(text.len().try_into().unwrap_or(u64::MAX))
-            }
-        }
+        let refusal = || SizeHint::with_exact(self.refusal.len().try_into().unwrap_or(u64::MAX));
+        self.own.as_ref().map_or_else(refusal, Body::size_hint)
     }
 }

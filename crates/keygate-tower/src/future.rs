@@ -1,8 +1,6 @@
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use keygate::port::BoxFuture;
@@ -11,23 +9,16 @@ use keygate::wire::Fields;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::ResponseBody;
-use crate::head::Answer;
+use crate::{ResponseBody, head::Answer};
 
 pin_project! {
     /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
     pub struct ResponseFuture<S: Service<Request<B>>, B> {
-        #[pin]
-        pub(crate) state: State<S, B>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    pub(crate) enum State<S: Service<Request<B>>, B> {
         // What the gate decides, and the service that waits for it, ready to be called.
-        Asking { waiting: Option<(Asking, S, Request<B>)> },
-        Answering { #[pin] answer: S::Future, passage: Option<Passage> },
+        pub(crate) waiting: Option<(Asking, S, Request<B>)>,
+        #[pin]
+        pub(crate) answer: Option<S::Future>,
+        pub(crate) passage: Option<Passage>,
     }
 }
 
@@ -40,33 +31,31 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        if let Projected::Asking { waiting } = state.as_mut().project()
-            && let Some((asking, ..)) = waiting
-        {
+        let mut this = self.project();
+        if let Some((asking, ..)) = this.waiting {
             let verdict = ready!(asking.as_mut().poll(cx));
-            if let Some((_, mut service, mut request)) = waiting.take() {
+            if let Some((_, mut service, mut request)) = this.waiting.take() {
                 let passage = match verdict {
                     Ok(passage) => passage,
                     Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
                 };
                 request.extensions_mut().insert(passage.caller().clone());
                 request.extensions_mut().insert(passage.admission().clone());
-                let answer = service.call(request);
-                state.set(State::Answering { answer, passage: Some(passage) });
+                this.answer.set(Some(service.call(request)));
+                *this.passage = Some(passage);
             }
         }
         // Nothing is left to poll once a refusal was returned.
-        let Projected::Answering { answer, passage } = state.project() else {
-            return Poll::Pending;
+        let answer = ready!(this.answer.as_pin_mut().map_or(Poll::Pending, |it| it.poll(cx)));
+        let Some(passage) = this.passage.take() else {
+            return Poll::Ready(
+                answer.map(|it| it.map(|body| ResponseBody::of_service(body, None))),
+            );
         };
-        let answer = ready!(answer.poll(cx));
-        let passage = passage.take();
-        Poll::Ready(match (answer, passage) {
-            (Ok(response), Some(passage)) => Ok(settle(response, passage)),
-            (Ok(response), None) => Ok(response.map(|body| ResponseBody::of_service(body, None))),
-            (Err(error), passage) => {
-                passage.map(|passage| passage.settle(None));
+        Poll::Ready(match answer {
+            Ok(response) => Ok(settle(response, passage)),
+            Err(error) => {
+                passage.settle(None);
                 Err(error)
             }
         })
@@ -75,7 +64,7 @@ where
 
 impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.write_str("ResponseFuture { .. }")
     }
 }
 
@@ -95,8 +84,7 @@ fn settle<R>(mut response: Response<R>, passage: Passage) -> Response<ResponseBo
 fn refuse<R>(rejection: Rejection) -> Response<ResponseBody<R>> {
     let reply = rejection.reply();
     let mut response = Response::new(ResponseBody::of_refusal(reply.body));
-    *response.status_mut() =
-        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = reply.status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     append(response.headers_mut(), reply.headers);
     response.extensions_mut().insert(Verdict::Rejected(rejection));
     response

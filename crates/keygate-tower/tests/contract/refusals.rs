@@ -18,7 +18,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use crate::{
     inner::Strict,
-    support::{Door, SUCCESS},
+    support::{Door, SUCCESS, text_of},
 };
 
 /// Sends one request that must be refused for this reason, and holds what follows from it.
@@ -28,12 +28,13 @@ async fn is_refused(door: &Door, layer: KeygateLayer, request: Request<()>, reas
     let response = layer.layer(strict.clone()).oneshot(request).await.unwrap();
 
     assert_eq!(strict.log.counts(), (0, 0), "{reason:?} reached the service");
-    assert!(response.body().contains(&format!(r#""code":"{}""#, reason.code())));
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     match response.extensions().get() {
         Some(Verdict::Rejected(rejection)) => assert_eq!(rejection.reason(), reason),
         other => panic!("{reason:?} gave {other:?}"),
     }
+    let body = text_of(response).await;
+    assert!(body.contains(&format!(r#""code":"{}""#, reason.code())), "{body}");
     let mut expected = before;
     expected.push((Outcome::Denied(reason), 1, 0));
     expected.sort_unstable();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Request, request};
+use http::{Request, Response, request};
+use http_body::Body;
+use http_body_util::BodyExt as _;
 use keygate::{
     Gate, NewKey, Plans,
     clock::{ManualClock, Timestamp},
@@ -10,7 +12,7 @@ use keygate::{
     keyring::Issued,
     usage::{Granularity, Outcome, StatusClass, UsageQuery},
 };
-use keygate_tower::KeygateLayer;
+use keygate_tower::{KeygateLayer, ResponseBody};
 
 /// The service answered with a 2xx.
 pub(crate) const SUCCESS: Outcome = Outcome::Admitted(StatusClass::Success);
@@ -58,4 +60,14 @@ impl Door {
         rows.sort_unstable();
         rows
     }
+}
+
+/// What the body of a response says.
+#[allow(dead_code, reason = "not every test program reads bodies")]
+pub(crate) async fn text_of<B>(response: Response<ResponseBody<B>>) -> String
+where
+    B: Body<Error: std::fmt::Debug, Data: From<String>>,
+{
+    let body = response.into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }

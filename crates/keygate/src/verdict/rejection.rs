@@ -5,7 +5,7 @@ use crate::{
     plan::Name,
     record::Caller,
     requirement::Requirement,
-    wire::{Manner, Reply, Wire},
+    wire::{GrpcStatus, Manner, Reply, Wire},
 };
 
 /// How long to wait while a store is out of reach.
@@ -131,6 +131,12 @@ impl Rejection {
     #[must_use]
     pub fn reply(&self) -> Reply {
         self.wire.reply(self)
+    }
+
+    /// The same for a stream of gRPC that is under way, whose head was sent.
+    #[must_use]
+    pub fn grpc_status(&self) -> GrpcStatus {
+        GrpcStatus::of(self)
     }
 
     pub(crate) fn detail(&self) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Manner, RequestHead, RequestHeadMut, Wire};
+use super::{Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, reply::CONTENT_TYPE};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -81,6 +81,8 @@ impl Wire {
                 }
             } else if name == ORIGIN {
                 manner.cross_origin = true;
+            } else if name == CONTENT_TYPE {
+                manner.grpc = manner.grpc.or_else(|| GrpcDialect::of(value));
             } else if let Some(index) = self.headers.iter().position(|header| header == name) {
                 found.take(value, Place::Header(index));
             }

@@ -4,8 +4,10 @@
 //! that one wire serves every framework, whichever `http` crate it is built on.
 
 mod credential;
+mod details;
 mod fields;
 mod forwarded;
+mod grpc;
 mod manner;
 mod policy;
 mod reply;
@@ -23,6 +25,7 @@ pub(crate) use self::{
 pub use self::{
     fields::{Fields, RateLimitFields},
     forwarded::ProxyHeader,
+    grpc::GrpcStatus,
     reply::Reply,
     value::FieldValue,
 };

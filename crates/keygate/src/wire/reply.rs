@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     API_KEY, Fields, Wire,
     fields::{EXPOSE_HEADERS, whole_seconds},
+    grpc::GrpcCode,
 };
 use crate::{
     plan::Name,
@@ -14,7 +15,7 @@ use crate::{
     verdict::{Reason, Rejection},
 };
 
-const CONTENT_TYPE: &str = "content-type";
+pub(super) const CONTENT_TYPE: &str = "content-type";
 const PROBLEM_JSON: &str = "application/problem+json";
 const RETRY_AFTER: &str = "retry-after";
 const WWW_AUTHENTICATE: &str = "www-authenticate";
@@ -37,11 +38,12 @@ pub struct Reply {
 }
 
 /// What a reason looks like to a client. One row a reason: the table of the wire.
-struct Row {
-    status: u16,
+pub(super) struct Row {
+    pub(super) status: u16,
+    pub(super) grpc: GrpcCode,
     kind: &'static str,
     title: &'static str,
-    detail: &'static str,
+    pub(super) detail: &'static str,
     /// The `error` of the challenge; `None` for no challenge, empty for one without an error.
     challenge: Option<&'static str>,
 }
@@ -49,20 +51,23 @@ struct Row {
 impl Row {
     const fn unauthorized(error: &'static str, detail: &'static str) -> Self {
         let (kind, title) = ("about:blank", "Unauthorized");
-        Self { status: 401, kind, title, detail, challenge: Some(error) }
+        let grpc = GrpcCode::UNAUTHENTICATED;
+        Self { status: 401, grpc, kind, title, detail, challenge: Some(error) }
     }
 
     const fn limited(detail: &'static str) -> Self {
         let (kind, title) = (QUOTA_EXCEEDED, "Quota exceeded");
-        Self { status: 429, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::RESOURCE_EXHAUSTED;
+        Self { status: 429, grpc, kind, title, detail, challenge: None }
     }
 
     const fn unavailable(detail: &'static str) -> Self {
         let (kind, title) = (REDUCED_CAPACITY, "Temporarily reduced capacity");
-        Self { status: 503, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::UNAVAILABLE;
+        Self { status: 503, grpc, kind, title, detail, challenge: None }
     }
 
-    const fn of(reason: Reason) -> Self {
+    pub(super) const fn of(reason: Reason) -> Self {
         const TOKEN: &str = "invalid_token";
         match reason {
             // RFC 6750, section 3.1: a request without authentication gets no error code.
@@ -79,6 +84,7 @@ impl Row {
             Reason::KeyNotYetValid => Self::unauthorized(TOKEN, "This key is not valid yet."),
             Reason::AmbiguousCredential => Self {
                 status: 400,
+                grpc: GrpcCode::INVALID_ARGUMENT,
                 kind: "about:blank",
                 title: "Bad Request",
                 detail: "More than one credential was sent. Send one key, once.",
@@ -86,6 +92,7 @@ impl Row {
             },
             Reason::InsufficientScope => Self {
                 status: 403,
+                grpc: GrpcCode::PERMISSION_DENIED,
                 kind: "about:blank",
                 title: "Forbidden",
                 detail: "This key, or its plan, lacks a scope that is needed here.",
@@ -120,6 +127,13 @@ struct Problem<'a> {
 
 impl Wire {
     pub(crate) fn reply(&self, rejection: &Rejection) -> Reply {
+        match rejection.manner().grpc {
+            Some(dialect) => self.grpc_reply(dialect, rejection),
+            None => self.problem_reply(rejection),
+        }
+    }
+
+    fn problem_reply(&self, rejection: &Rejection) -> Reply {
         let row = Row::of(rejection.reason());
         let problem = Problem {
             r#type: row.kind,
@@ -176,6 +190,6 @@ impl Wire {
     }
 }
 
-fn micros(wait: Duration) -> u64 {
+pub(super) fn micros(wait: Duration) -> u64 {
     u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
 }
