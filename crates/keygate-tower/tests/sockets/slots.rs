@@ -53,7 +53,7 @@ fn request(door: &Door) -> Request<()> {
 async fn status(door: &Door, server: &Server) -> String {
     let mut stream = talk::send(server, &request(door)).await;
     let head = talk::read_until(&mut stream, "\r\n\r\n").await;
-    head[9..12].to_owned()
+    head.split(' ').nth(1).unwrap().to_owned()
 }
 
 async fn is_free_soon(door: &Door, server: &Server) {
