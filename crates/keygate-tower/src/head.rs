@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use keygate::verdict::Admission;
 use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
 
@@ -59,6 +59,6 @@ impl<B> ResponseHead for Answer<'_, B> {
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(|value| value.as_bytes())
+        self.0.headers().get(name).map(HeaderValue::as_bytes)
     }
 }

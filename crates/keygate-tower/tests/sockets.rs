@@ -21,6 +21,9 @@ use self::{
 };
 
 #[cfg(test)]
+#[path = "sockets/slots.rs"]
+mod slots;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 #[path = "sockets/talk.rs"]

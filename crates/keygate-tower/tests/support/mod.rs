@@ -1,4 +1,5 @@
 //! A gate on a clock that stands still, one key of it, and what it metered.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs of this")]
 
 use std::sync::Arc;
 
@@ -29,10 +30,15 @@ impl Door {
     }
 
     pub(crate) async fn built(quota: u64, set: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
-        let plans = format!(
-            "[plans.free]\nscopes = ['orders:*']\n\
-             limits = [{{ name = 'daily', quota = {quota}, per = 'day' }}]"
-        );
+        Self::limited(&format!("{{ name = 'daily', quota = {quota}, per = 'day' }}"), set).await
+    }
+
+    /// The same with these limits.
+    pub(crate) async fn limited(
+        limits: &str,
+        set: impl FnOnce(GateBuilder) -> GateBuilder,
+    ) -> Self {
+        let plans = format!("[plans.free]\nscopes = ['orders:*']\nlimits = [{limits}]");
         let noon = ManualClock::at(Timestamp::from_micros(1_772_366_400_000_000));
         let builder = Gate::builder(Plans::from_toml(&plans).unwrap()).clock(Arc::new(noon));
         let gate = set(builder).build().unwrap();
@@ -63,7 +69,6 @@ impl Door {
 }
 
 /// What the body of a response says.
-#[allow(dead_code, reason = "not every test program reads bodies")]
 pub(crate) async fn text_of<B>(response: Response<ResponseBody<B>>) -> String
 where
     B: Body<Error: std::fmt::Debug, Data: From<String>>,
