@@ -7,6 +7,9 @@ mod anonymous;
 #[path = "gate/failure.rs"]
 mod failure;
 #[cfg(test)]
+#[path = "gate/late_costs.rs"]
+mod late_costs;
+#[cfg(test)]
 #[path = "gate/limits.rs"]
 mod limits;
 #[cfg(test)]
