@@ -4,6 +4,9 @@
 #[path = "gate/anonymous.rs"]
 mod anonymous;
 #[cfg(test)]
+#[path = "gate/concurrency.rs"]
+mod concurrency;
+#[cfg(test)]
 #[path = "gate/failure.rs"]
 mod failure;
 #[cfg(test)]
@@ -12,6 +15,9 @@ mod late_costs;
 #[cfg(test)]
 #[path = "gate/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "gate/messages.rs"]
+mod messages;
 #[cfg(test)]
 #[path = "gate/metering.rs"]
 mod metering;
