@@ -17,7 +17,8 @@ use super::{
     environment::{GRACE, Result},
 };
 
-/// The API. Each router has one layer, with what its routes require.
+/// The API. Each router has one layer, with what its routes require. Whatever is not found is behind
+/// the last.
 pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     let keys = KeygateLayer::new(gate);
     let searching = Router::new()
@@ -26,12 +27,11 @@ pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     let ordering = Router::new()
         .route("/v1/orders", post(order))
         .layer(keys.clone().require("orders:write")?.operation("orders")?.cost(5));
-    Ok(Router::new()
+    let others = Router::new()
         .route("/v1/echo", get(echo))
         .route("/healthz", get(|| async { answers::HEALTHY }))
-        .layer(keys)
-        .merge(searching)
-        .merge(ordering))
+        .layer(keys);
+    Ok(searching.merge(ordering).merge(others))
 }
 
 async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
