@@ -232,13 +232,13 @@ pub struct Charge<'a> {
     /// Units to charge. A cost of 0 reads and changes nothing.
     pub cost: u64,
     /// Names the slot that the request takes, if one of the limits is a concurrency and the cost is
-    /// not 0.
+    /// not 0. All concurrencies of a charge know it by this name; without one no slot is taken.
     pub slot: Option<SlotId>,
 }
 
 /// Names the slot that a request holds while it is under way: no two requests of any replica have the
 /// same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId([u8; 16]);
 
 impl SlotId {
@@ -264,7 +264,7 @@ pub struct Settlement<'a> {
     pub consumer: &'a ConsumerId,
     /// The lineage of the key.
     pub key: KeyId,
-    /// What counted the request.
+    /// What counted the request, as it was then: the plan may have been edited since.
     pub limits: &'a [Limit],
     /// What it was charged too little or too much.
     pub correction: Correction,
@@ -313,11 +313,13 @@ pub enum Owner<'a> {
 /// - `reset_forgets_usage`: after a reset an owner has everything again, and nobody else has more; but
 ///   slots that are held stay held.
 /// - `slots_are_exact`: a concurrency admits as many requests at once as it has slots, whatever they
-///   weigh; a settlement that names a slot gives back that one, once.
+///   weigh; a settlement that names a slot gives back that one, once. So a store keeps names, not a
+///   number: who settles need not know whether the slot was taken, or given back before.
 /// - `extra_is_owed`: a correction takes more even beyond the capacity, and what is beyond comes back at
 ///   the pace of the limit before anything is admitted again.
 /// - `refund_is_bounded`: a refund gives back what was charged, never more than is used, nothing that
-///   came back by itself, and nothing into another window.
+///   came back by itself, and nothing into another window; by a rule that was edited since it takes
+///   nothing away from what the new one counted.
 /// - `agrees_with_limit`: readings are those of the [`limit`](crate::limit) arithmetic.
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the

@@ -77,8 +77,10 @@ impl RedisSentinel {
     /// Makes them choose another master, though nothing is wrong with this one.
     #[track_caller]
     pub fn fail_over(&self) {
-        let said = self.sentinels[0].cli(&["sentinel", "failover", MASTER]);
-        assert_eq!(said, "OK");
+        // Not before they have looked at the replicas, too.
+        wait_until("the Sentinels choose no other master", || {
+            self.sentinels[0].cli(&["sentinel", "failover", MASTER]) == "OK"
+        });
     }
 
     /// The servers, those that were killed too.

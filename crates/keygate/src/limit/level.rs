@@ -41,8 +41,9 @@ pub enum Correction {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refill {
     /// Bit by bit: `num` parts a microsecond, from `delay` microseconds on, which is now unless the
-    /// clock stepped back. An exhausted burst takes `full_seconds` to come back.
-    Flow { num: NonZeroU64, delay: u64, full_seconds: u64 },
+    /// clock stepped back or something is owed. `beyond` the capacity is what a rule with a larger
+    /// burst left. An exhausted burst takes `full_seconds` to come back.
+    Flow { num: NonZeroU64, delay: u64, beyond: u64, full_seconds: u64 },
     /// All at once, at the window's end. `at` is now, or the last charge if the clock stepped back.
     Turn { window: Window, at: Timestamp },
     /// One by one, whenever a request ends.
@@ -121,6 +122,7 @@ impl Level {
     /// Corrects an earlier charge, once it is known what the request weighed. No slot is given back:
     /// that is [`release`](Self::release).
     pub fn correct(&mut self, correction: Correction) {
+        self.widen();
         match correction {
             Correction::None => {}
             Correction::Extra(units) => self.exceed(units),
@@ -135,55 +137,62 @@ impl Level {
         }
     }
 
-    /// Takes more, whether or not it fits. What is beyond the capacity of a rate is owed: it flows
-    /// back before anything else does.
+    /// A plan may have been edited since the charge. A correction by the rule of then must not cut off
+    /// what a rule with a larger burst has counted, so the bucket holds what is in it.
+    fn widen(&mut self) {
+        if let Refill::Flow { beyond, .. } = &mut self.refill {
+            self.used = self.used.saturating_add(std::mem::take(beyond));
+            self.capacity = self.capacity.max(self.used);
+        }
+    }
+
+    /// Takes more, whether or not it fits. What is beyond the capacity of a rate is owed: a delay
+    /// before anything flows back.
     fn exceed(&mut self, units: u64) {
+        let weight = self.weight(units);
         match &mut self.refill {
-            Refill::Flow { .. } => {
-                let weight = units.min(MAX_EXACT / self.unit).saturating_mul(self.unit.get());
-                self.owe(self.owed().saturating_add(weight));
+            Refill::Flow { num, delay, .. } => {
+                let used = self.used.saturating_add(weight);
+                self.used = used.min(self.capacity);
+                let owed = used.saturating_sub(self.capacity).div_ceil(num.get());
+                let most = MAX_EXACT.saturating_sub(self.now.micros());
+                *delay = delay.saturating_add(owed).min(most);
             }
-            Refill::Turn { .. } => self.used = self.used.saturating_add(units).min(MAX_EXACT),
+            Refill::Turn { .. } => self.used = self.used.saturating_add(weight).min(MAX_EXACT),
             Refill::Return => {}
         }
     }
 
     /// Gives back what was charged, as far as it has not come back by itself.
     fn refund(&mut self, units: u64, after_micros: u64) {
-        match self.refill {
-            Refill::Flow { num, .. } => {
-                let weight = units.saturating_mul(self.unit.get());
-                let left = weight.saturating_sub(after_micros.saturating_mul(num.get()));
-                self.owe(self.owed().saturating_sub(left));
+        let weight = self.weight(units);
+        match &mut self.refill {
+            Refill::Flow { num, delay, .. } => {
+                let mut left = weight.saturating_sub(after_micros.saturating_mul(num.get()));
+                // Only a full bucket may be in debt. Otherwise the clock stepped back.
+                if self.used >= self.capacity {
+                    let repaid = (left / *num).min(*delay);
+                    *delay = delay.saturating_sub(repaid);
+                    left = left.saturating_sub(repaid.saturating_mul(num.get()));
+                    if *delay > 0 {
+                        return;
+                    }
+                }
+                self.used = self.used.saturating_sub(left);
             }
             Refill::Turn { window, .. } => {
                 let charged = self.now.micros().saturating_sub(after_micros);
                 if window.start().micros() <= charged {
-                    self.used = self.used.saturating_sub(units);
+                    self.used = self.used.saturating_sub(weight);
                 }
             }
             Refill::Return => {}
         }
     }
 
-    /// What a rate has to let flow back until it is empty. A delay counts as what would flow in it.
-    fn owed(&self) -> u64 {
-        match self.refill {
-            Refill::Flow { num, delay, .. } => {
-                self.used.saturating_add(delay.saturating_mul(num.get()))
-            }
-            _ => self.used,
-        }
-    }
-
-    /// As much as fits is used, and the rest is a delay before it begins to flow back.
-    fn owe(&mut self, owed: u64) {
-        self.used = owed.min(self.capacity);
-        let beyond = owed.saturating_sub(self.capacity);
-        let most = MAX_EXACT.saturating_sub(self.now.micros());
-        if let Refill::Flow { num, delay, .. } = &mut self.refill {
-            *delay = beyond.div_ceil(num.get()).min(most);
-        }
+    /// What so many units weigh, whatever the capacity, but within the exact range.
+    fn weight(&self, units: u64) -> u64 {
+        units.min(MAX_EXACT / self.unit).saturating_mul(self.unit.get())
     }
 
     /// What to tell about a charge of `cost` that did or did not fit this limit.

@@ -70,6 +70,14 @@
 //! `cost * unit - num * elapsed` of a rate, and nothing in a later window of a quota. So no refund
 //! ever makes room that would not be there, had the request been charged rightly at the start.
 //!
+//! Of a full bucket a refund repays `floor(refund / num)` microseconds of the debt first, and only what
+//! is left then makes room. A bucket that is not full owes nothing: there, `at` ahead of now is a clock
+//! that stepped back, and stays where it is.
+//!
+//! The rule of a correction is the one that charged, and the plan may have been edited since. A backlog
+//! beyond its capacity is therefore not cut off: the bucket holds what is in it,
+//! `max(capacity, backlog - drained)`.
+//!
 //! # A worked trace
 //!
 //! Three per ten microseconds, burst 2: `num = 3`, `den = 10`, `capacity = 20`. A unit weighs 10

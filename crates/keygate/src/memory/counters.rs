@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     hash::{BuildHasher, Hash},
     num::NonZeroU64,
@@ -12,9 +13,9 @@ use smallvec::SmallVec;
 use crate::{
     clock::{AnchoredClock, Clock, Timestamp},
     key::KeyId,
-    limit::{Correction, Kind, Level, Readings, Rule, State, decide},
+    limit::{Correction, Kind, Level, Readings, State, decide},
     plan::{Limit, Name, Partition},
-    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, SlotId, StoreError},
     record::ConsumerId,
 };
 
@@ -59,9 +60,15 @@ struct Subject {
 
 struct Counter {
     name: Name,
-    /// A rate and a quota of one name are two counters: their states mean different things.
-    kind: Kind,
-    state: State,
+    kept: Kept,
+}
+
+/// A rate and a quota of one name are two counters: their states mean different things.
+enum Kept {
+    Rate(State),
+    Quota(State),
+    /// By name, for a slot may be given back twice, or without ever having been taken.
+    Slots(BTreeSet<SlotId>),
 }
 
 impl MemoryCounters {
@@ -156,7 +163,7 @@ impl Shard {
         let readings = decide(&mut levels, charge.cost);
         if charge.cost > 0 && readings.iter().all(|reading| reading.within) {
             for (limit, level) in charge.limits.iter().zip(&levels) {
-                owners.keep(limit, level);
+                owners.keep(limit, level, charge.slot);
             }
         }
         readings
@@ -172,15 +179,13 @@ impl Shard {
         let Settlement { consumer, key, limits, correction, slot } = *settlement;
         let mut owners = self.owners(consumer, key, limits, consumer_hash, hasher);
         for limit in limits {
-            let mut level = limit.rule().level(owners.state(limit), now);
-            match limit.rule() {
-                Rule::Concurrency(_) if slot.is_some() => level.release(),
-                Rule::Rate(_) | Rule::Quota(_) if correction != Correction::None => {
-                    level.correct(correction);
-                }
-                _ => continue,
+            if limit.is_concurrency() {
+                owners.release(limit, slot);
+            } else if correction != Correction::None {
+                let mut level = limit.rule().level(owners.state(limit), now);
+                level.correct(correction);
+                owners.keep(limit, &level, None);
             }
-            owners.keep(limit, &level);
         }
     }
 
@@ -220,9 +225,15 @@ impl Owners<'_> {
         self.of(limit).map(|subject| subject.state(limit)).unwrap_or_default()
     }
 
-    fn keep(&mut self, limit: &Limit, level: &Level) {
+    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
         if let Some(subject) = self.of(limit) {
-            subject.keep(limit, level);
+            subject.keep(limit, level, slot);
+        }
+    }
+
+    fn release(&mut self, limit: &Limit, slot: Option<SlotId>) {
+        if let (Some(subject), Some(slot)) = (self.of(limit), slot) {
+            subject.release(limit, slot);
         }
     }
 
@@ -266,45 +277,85 @@ impl<K> Default for Subjects<K> {
 impl Subject {
     fn state(&self, limit: &Limit) -> State {
         let counter = self.counters.iter().find(|counter| counter.is(limit));
-        counter.map(|counter| counter.state).unwrap_or_default()
+        counter.map(|counter| counter.kept.state()).unwrap_or_default()
     }
 
     /// Slots come back by requests that end, not by time.
     fn holds_slots(&self) -> bool {
-        self.counters.iter().any(Counter::is_held)
+        self.counters.iter().any(|counter| counter.kept.holds_slots())
     }
 
     fn forget_usage(&mut self) {
-        self.counters.retain(Counter::is_held);
+        self.counters.retain(|counter| counter.kept.holds_slots());
         self.keep_until = Timestamp::default();
     }
 
-    fn keep(&mut self, limit: &Limit, level: &Level) {
-        if limit.rule().kind() != Kind::Concurrency {
+    /// Keeps what a charge left, and the slot that it took.
+    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
+        if !limit.is_concurrency() {
             self.keep_until = self.keep_until.max(level.keep_until());
         }
-        match self.counters.iter_mut().find(|counter| counter.is(limit)) {
-            Some(counter) => counter.state = level.state(),
-            None => {
-                // Once for each limit of a plan, and there may be millions of owners.
-                self.counters.reserve_exact(1);
-                self.counters.push(Counter::new(limit, level.state()));
-            }
+        let known = self.counters.iter().position(|counter| counter.is(limit));
+        let place = known.unwrap_or_else(|| {
+            // Once for each limit of a plan, and there may be millions of owners.
+            self.counters.reserve_exact(1);
+            self.counters.push(Counter::new(limit));
+            self.counters.len().saturating_sub(1)
+        });
+        match self.counters.get_mut(place).map(|counter| &mut counter.kept) {
+            Some(Kept::Rate(state) | Kept::Quota(state)) => *state = level.state(),
+            Some(Kept::Slots(slots)) => slots.extend(slot),
+            None => {}
+        }
+    }
+
+    fn release(&mut self, limit: &Limit, slot: SlotId) {
+        let counter = self.counters.iter_mut().find(|counter| counter.is(limit));
+        if let Some(Kept::Slots(slots)) = counter.map(|counter| &mut counter.kept) {
+            slots.remove(&slot);
         }
     }
 }
 
 impl Counter {
-    fn new(limit: &Limit, state: State) -> Self {
-        Self { name: limit.name().clone(), kind: limit.rule().kind(), state }
-    }
-
-    fn is_held(&self) -> bool {
-        self.kind == Kind::Concurrency && self.state.used > 0
+    fn new(limit: &Limit) -> Self {
+        Self { name: limit.name().clone(), kept: Kept::nothing(limit.rule().kind()) }
     }
 
     fn is(&self, limit: &Limit) -> bool {
-        self.name.is(limit.name()) && self.kind == limit.rule().kind()
+        self.name.is(limit.name()) && self.kept.kind() == limit.rule().kind()
+    }
+}
+
+impl Kept {
+    fn nothing(kind: Kind) -> Self {
+        match kind {
+            Kind::Rate => Self::Rate(State::default()),
+            Kind::Quota => Self::Quota(State::default()),
+            Kind::Concurrency => Self::Slots(BTreeSet::new()),
+        }
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Rate(_) => Kind::Rate,
+            Self::Quota(_) => Kind::Quota,
+            Self::Slots(_) => Kind::Concurrency,
+        }
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Rate(state) | Self::Quota(state) => *state,
+            Self::Slots(slots) => {
+                let held = slots.len().try_into().unwrap_or(u64::MAX);
+                State { used: held, ..State::default() }
+            }
+        }
+    }
+
+    fn holds_slots(&self) -> bool {
+        matches!(self, Self::Slots(slots) if !slots.is_empty())
     }
 }
 

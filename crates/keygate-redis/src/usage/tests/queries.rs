@@ -37,7 +37,7 @@ async fn any_query_is_answered_as_memory_answers_it() {
     let operations = ["search", "export", "x.y_z-1"].map(|name| Name::parse(name).unwrap());
     for _ in 0..2_000 {
         let fact = Fact {
-            at: minutes_ago(random.below(118)),
+            at: minutes_ago(random.below(100)),
             key: (random.below(8) > 0).then(|| random.one_of(&keys).clone()),
             operation: (random.below(4) > 0).then(|| random.one_of(&operations).clone()),
             outcome: *random.one_of(&OUTCOMES),
