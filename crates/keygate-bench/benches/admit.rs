@@ -121,8 +121,13 @@ fn ports(table: Table, setup: &Setup, key: &str) -> Table {
     table
         .op("store: find (in admit)", move || ready(find.keys.find(&digest)).is_ok())
         .op("store: charge (in admit)", move || {
-            let charge_of_one =
-                Charge { consumer: &owner.consumer, key: owner.lineage, limits: &limits, cost: 1 };
+            let charge_of_one = Charge {
+                consumer: &owner.consumer,
+                key: owner.lineage,
+                limits: &limits,
+                cost: 1,
+                slot: None,
+            };
             ready(charge.counters.charge(&charge_of_one)).is_ok()
         })
         .op("store: record (in settle)", move || {

@@ -50,7 +50,8 @@ fn charge(setup: &Setup, text: &str) {
     let record = find(setup, text);
     let plans = setup.gate.plans();
     let limits = plans.find("pro").expect("the only plan").limits();
-    let charge = Charge { consumer: &record.consumer, key: record.lineage, limits, cost: 1 };
+    let charge =
+        Charge { consumer: &record.consumer, key: record.lineage, limits, cost: 1, slot: None };
     let readings = ready(setup.counters.charge(&charge)).expect("in memory");
     assert!(readings.iter().all(|reading| reading.within));
 }

@@ -1,6 +1,7 @@
 //! keygate as a service would set it up: one rate, two quotas, a scope, an operation.
 
 use std::{
+    net::IpAddr,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -12,11 +13,11 @@ use http::{
     request::Parts,
 };
 use keygate::{
-    Caller, Gate, NewKey, Plans,
+    Gate, NewKey, Plans,
     gate::Presented,
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
     requirement::Requirement,
-    verdict::{Admission, Verdict},
+    verdict::{Admission, Passage, Verdict},
     wire::RequestHead,
 };
 
@@ -69,7 +70,7 @@ impl Setup {
         self.gate.present(&Head(parts), &self.requirement).expect("no public route")
     }
 
-    pub fn admit(&self, presented: Presented) -> Admission {
+    pub fn admit(&self, presented: Presented) -> Passage {
         ready(self.gate.admit(presented)).expect("admitted")
     }
 
@@ -133,8 +134,12 @@ impl RequestHead for Head<'_> {
         self.0.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    fn admission(&self) -> Option<&Admission> {
         self.0.extensions.get()
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        None
     }
 }
 

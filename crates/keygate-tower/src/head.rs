@@ -1,9 +1,11 @@
-use http::{Request, Uri};
-use keygate::Caller;
-use keygate::wire::{RequestHead, RequestHeadMut};
+use std::net::IpAddr;
 
-/// The head of a request, shown to the gate.
-pub(crate) struct Head<'r, B>(pub(crate) &'r mut Request<B>);
+use http::{HeaderValue, Request, Response, Uri};
+use keygate::verdict::Admission;
+use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
+
+/// The head of a request, shown to the gate, and who sent it.
+pub(crate) struct Head<'r, B>(pub(crate) &'r mut Request<B>, pub(crate) Option<IpAddr>);
 
 impl<B> RequestHead for Head<'_, B> {
     fn method(&self) -> &str {
@@ -22,8 +24,12 @@ impl<B> RequestHead for Head<'_, B> {
         self.0.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    fn admission(&self) -> Option<&Admission> {
         self.0.extensions().get()
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.1
     }
 }
 
@@ -37,9 +43,27 @@ impl<B> RequestHeadMut for Head<'_, B> {
         self.0.headers_mut().remove(header);
     }
 
+    fn replace(&mut self, header: &'static str, value: &str) {
+        let value = value.parse().unwrap_or(HeaderValue::from_static(""));
+        self.0.headers_mut().insert(header, value);
+    }
+
     fn set_path_and_query(&mut self, text: &str) {
         let mut parts = std::mem::take(self.0.uri_mut()).into_parts();
         parts.path_and_query = text.parse().ok();
         *self.0.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+/// The head of a response, shown to the gate.
+pub(crate) struct Answer<'r, B>(pub(crate) &'r Response<B>);
+
+impl<B> ResponseHead for Answer<'_, B> {
+    fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers().get(name).map(HeaderValue::as_bytes)
     }
 }

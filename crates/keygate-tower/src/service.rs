@@ -1,13 +1,12 @@
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use std::mem;
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::future::{Asking, State};
-use crate::{KeygateLayer, ResponseFuture, head::Head, layer::Shared};
+use crate::{
+    KeygateLayer, ResponseBody, ResponseFuture, future::Asking, head::Head, layer::Shared,
+};
 
 /// A service behind a gate: what [`KeygateLayer`] makes.
 #[derive(Clone, Debug)]
@@ -19,9 +18,8 @@ pub struct Keygate<S> {
 impl<S, B, R> Service<Request<B>> for Keygate<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    R: From<String>,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, B>;
 
@@ -34,13 +32,14 @@ where
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
 
-        let Shared { gate, requirement, cost } = &*self.layer.shared;
-        let mut head = Head(&mut request);
+        let Shared { gate, requirement, cost, peer } = &*self.layer.0;
+        let peer = peer(request.extensions());
+        let mut head = Head(&mut request, peer);
         let presented = gate.present(&head, requirement);
         gate.conceal(&mut head, presented.as_ref());
         let Some(mut presented) = presented else {
-            let state = State::Answering { answer: ready.call(request), admission: None };
-            return ResponseFuture { state };
+            let answer = Some(ready.call(request));
+            return ResponseFuture { waiting: None, answer, passage: None };
         };
         if let Some(cost) = cost {
             let (parts, body) = request.into_parts();
@@ -48,6 +47,6 @@ where
             request = Request::from_parts(parts, body);
         }
         let asking: Asking = Box::pin(gate.admit(presented));
-        ResponseFuture { state: State::Asking { waiting: Some((asking, ready, request)) } }
+        ResponseFuture { waiting: Some((asking, ready, request)), answer: None, passage: None }
     }
 }

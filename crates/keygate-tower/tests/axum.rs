@@ -1,6 +1,9 @@
 //! In axum: routers, requirements, credentials, CORS, and layers that meet on one route.
 
 #[cfg(test)]
+#[path = "axum/admission.rs"]
+mod admission;
+#[cfg(test)]
 #[path = "axum/cors.rs"]
 mod cors;
 #[cfg(test)]

@@ -15,16 +15,16 @@ use tokio::{
     time::timeout,
 };
 
-use self::{
-    support::{Door, SUCCESS},
-    talk::PATIENCE,
+use self::support::{
+    Door, SUCCESS,
+    talk::{self, PATIENCE},
 };
 
 #[cfg(test)]
-mod support;
+#[path = "sockets/slots.rs"]
+mod slots;
 #[cfg(test)]
-#[path = "sockets/talk.rs"]
-mod talk;
+mod support;
 
 /// Tells when the handler is dropped.
 struct OnDrop(Arc<Notify>);

@@ -16,6 +16,7 @@
 //! | [`verdict`] | admissions and rejections, and the reasons |
 //! | [`wire`] | header names, statuses, problem bodies |
 //! | [`keyring`] | issue, list, disable, rotate, revoke |
+//! | [`address`] | the client's address behind trusted proxies |
 //! | [`usage`] | metered events and their rollups |
 //! | [`port`] | what a backend must do, law by law |
 //! | [`memory`] | the reference backend |
@@ -23,6 +24,7 @@
 //! | [`clock`] | what time it is |
 //! | `conformance` | the laws of the ports as functions, behind the feature of that name |
 
+pub mod address;
 pub mod cached;
 pub mod clock;
 #[cfg(feature = "conformance")]

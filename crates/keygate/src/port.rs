@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     key::{KeyDigest, KeyId},
-    limit::Readings,
+    limit::{Correction, Readings},
     plan::Limit,
     record::{ConsumerId, KeyRecord, KeyStatus},
     usage::{Rollup, UsageEvent, UsageQuery},
@@ -231,6 +231,45 @@ pub struct Charge<'a> {
     pub limits: &'a [Limit],
     /// Units to charge. A cost of 0 reads and changes nothing.
     pub cost: u64,
+    /// Names the slot that the request takes, if one of the limits is a concurrency and the cost is
+    /// not 0. All concurrencies of a charge know it by this name; without one no slot is taken.
+    pub slot: Option<SlotId>,
+}
+
+/// Names the slot that a request holds while it is under way: no two requests of any replica have the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId([u8; 16]);
+
+impl SlotId {
+    /// The slot number `number` of the process that named itself `process` at random.
+    #[must_use]
+    pub const fn new(process: u64, number: u64) -> Self {
+        let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) =
+            (process.to_be_bytes(), number.to_be_bytes());
+        Self([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    }
+
+    /// As bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// What became of a request that was charged.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'a> {
+    /// Who paid.
+    pub consumer: &'a ConsumerId,
+    /// The lineage of the key.
+    pub key: KeyId,
+    /// What counted the request, as it was then: the plan may have been edited since.
+    pub limits: &'a [Limit],
+    /// What it was charged too little or too much.
+    pub correction: Correction,
+    /// The slot that is free again.
+    pub slot: Option<SlotId>,
 }
 
 /// Whose counters they are.
@@ -271,14 +310,30 @@ pub enum Owner<'a> {
 /// - `concurrency_never_oversells`: however many charge at once, limits admit what they allow, not
 ///   more and not less.
 /// - `state_always_expires`: a counter that says nothing any more is forgotten.
-/// - `reset_forgets_usage`: after a reset an owner has everything again, and nobody else has more.
+/// - `reset_forgets_usage`: after a reset an owner has everything again, and nobody else has more; but
+///   slots that are held stay held.
+/// - `slots_are_exact`: a concurrency admits as many requests at once as it has slots, whatever they
+///   weigh; a settlement that names a slot gives back that one, once. So a store keeps names, not a
+///   number: who settles need not know whether the slot was taken, or given back before.
+/// - `extra_is_owed`: a correction takes more even beyond the capacity, and what is beyond comes back at
+///   the pace of the limit before anything is admitted again.
+/// - `refund_is_bounded`: a refund gives back what was charged, never more than is used, nothing that
+///   came back by itself, and nothing into another window; by a rule that was edited since it takes
+///   nothing away from what the new one counted.
 /// - `agrees_with_limit`: readings are those of the [`limit`](crate::limit) arithmetic.
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
     /// charge was made iff all say `within`.
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>>;
 
-    /// Forgets what an owner used, of every limit.
+    /// Corrects what was charged and gives back a slot, as far as each of the limits is concerned. A
+    /// fault here is nobody's verdict: it is logged, and a slot comes back by itself later.
+    ///
+    /// Called from `Drop`, so it must not wait, and goes on if nobody awaits the answer. What is
+    /// settled shows once the answer is there.
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()>;
+
+    /// Forgets what an owner used, of every limit. Slots stay with the requests that hold them.
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>>;
 
     /// How many processes count here, as last seen, this one included: 1 if it is alone. Must not

@@ -171,38 +171,59 @@ impl KeyRecord {
     }
 }
 
-/// An authenticated consumer, with its key, scopes and plan.
+/// An authenticated consumer, with its key, scopes and plan; or an anonymous one, where the gate
+/// admits such.
 ///
 /// Only the gate makes one, by authenticating a request: holding one is proof. Handlers find it in
 /// the request's extensions. Cheap to clone.
 #[derive(Clone)]
 pub struct Caller {
-    record: Arc<KeyRecord>,
+    identity: Identity,
     plan: Arc<Plan>,
-    /// The gate that let it in, so that another layer of the same gate does not count it again.
-    gate: u64,
+}
+
+#[derive(Clone)]
+enum Identity {
+    Key(Arc<KeyRecord>),
+    /// Nobody in particular, by where the request came from.
+    Anonymous {
+        consumer: ConsumerId,
+        lineage: KeyId,
+    },
 }
 
 impl Caller {
     /// To be called only after [`KeyRecord::authenticate`] agreed.
-    pub(crate) fn new(record: Arc<KeyRecord>, plan: Arc<Plan>, gate: u64) -> Self {
-        Self { record, plan, gate }
+    pub(crate) fn new(record: Arc<KeyRecord>, plan: Arc<Plan>) -> Self {
+        Self { identity: Identity::Key(record), plan }
     }
 
-    pub(crate) fn was_admitted_by(&self, gate: u64) -> bool {
-        self.gate == gate
+    /// Whoever calls without a key; `consumer` names where from.
+    pub(crate) fn anonymous(consumer: ConsumerId, plan: Arc<Plan>) -> Self {
+        let lineage = KeyId::standing_for(consumer.as_str());
+        Self { identity: Identity::Anonymous { consumer, lineage }, plan }
     }
 
-    /// Who owns the key.
+    /// Who owns the key. For an anonymous caller, its address: `ip:203.0.113.7`, or the network
+    /// `ip:2001:db8:1:2::/64`.
     #[must_use]
     pub fn consumer(&self) -> &ConsumerId {
-        &self.record.consumer
+        match &self.identity {
+            Identity::Key(record) => &record.consumer,
+            Identity::Anonymous { consumer, .. } => consumer,
+        }
     }
 
-    /// The key's public handle.
+    /// The key's public handle; `None` for an anonymous caller.
     #[must_use]
-    pub fn key_id(&self) -> KeyId {
-        self.record.id
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.record().map(|record| record.id)
+    }
+
+    /// Whether it came without a key, under the plan for such.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.record().is_none()
     }
 
     /// The plan that holds it to its limits.
@@ -211,22 +232,34 @@ impl Caller {
         &self.plan
     }
 
-    /// All the store knows of the key.
+    /// All the store knows of the key; `None` for an anonymous caller.
     #[must_use]
-    pub fn record(&self) -> &Arc<KeyRecord> {
-        &self.record
+    pub fn record(&self) -> Option<&Arc<KeyRecord>> {
+        match &self.identity {
+            Identity::Key(record) => Some(record),
+            Identity::Anonymous { .. } => None,
+        }
     }
 
     /// A fact kept with the key for the handler, such as a country.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.record.attributes.get(name).map(String::as_str)
+        self.record()?.attributes.get(name).map(String::as_str)
     }
 
-    /// Whether both the key and its plan grant this scope.
+    /// Whether both the key and its plan grant this scope; for an anonymous caller, its plan.
     #[must_use]
     pub fn may(&self, scope: &Scope) -> bool {
-        self.record.scopes.covers(scope) && self.plan.scopes().covers(scope)
+        self.record().is_none_or(|record| record.scopes.covers(scope))
+            && self.plan.scopes().covers(scope)
+    }
+
+    /// Who owns the counters that are kept by key.
+    pub(crate) fn lineage(&self) -> KeyId {
+        match &self.identity {
+            Identity::Key(record) => record.lineage,
+            Identity::Anonymous { lineage, .. } => *lineage,
+        }
     }
 
     /// Checks the constraints of the key and what a route demands of its scopes.
@@ -234,7 +267,8 @@ impl Caller {
     /// # Errors
     /// [`Reason::InsufficientScope`] if a query is not met by what both key and plan grant.
     pub fn authorize(&self, required: &[ScopeQuery]) -> Result<(), Reason> {
-        self.record.constraints.iter().try_for_each(Constraint::check)?;
+        let constraints = self.record().into_iter().flat_map(|record| &record.constraints);
+        constraints.into_iter().try_for_each(Constraint::check)?;
         if required.iter().all(|query| query.is_met_by(|scope| self.may(scope))) {
             Ok(())
         } else {

@@ -1,15 +1,20 @@
 //! What a route demands of a request.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     plan::{Name, NameError},
     scope::{ScopeQuery, ScopeQueryError},
 };
 
+/// What a service that fails without a response amounts to.
+const FAILED: u16 = 500;
+
 /// What a route demands: scopes, an operation and a cost, or nothing at all.
 ///
 /// The default demands any valid key, names no operation and costs one unit.
 ///
-/// Operation and cost belong to the first layer of a gate that a request meets: it counts. A further
+/// Operation, cost and refunds belong to the first layer of a gate that a request meets: it counts. A further
 /// layer of the same gate only checks its scopes.
 ///
 /// ```
@@ -24,12 +29,13 @@ pub struct Requirement {
     scopes: Vec<ScopeQuery>,
     operation: Option<Name>,
     cost: u64,
+    refunded: Vec<RangeInclusive<u16>>,
     public: bool,
 }
 
 impl Default for Requirement {
     fn default() -> Self {
-        Self { scopes: Vec::new(), operation: None, cost: 1, public: false }
+        Self { scopes: Vec::new(), operation: None, cost: 1, refunded: Vec::new(), public: false }
     }
 }
 
@@ -64,6 +70,22 @@ impl Requirement {
         Self { cost, ..self }
     }
 
+    /// Gives back what a request was charged if its response has one of these statuses, such as
+    /// `500..=599`. A service that fails without a response counts as 500. Given twice, both are
+    /// refunded.
+    ///
+    /// ```
+    /// use keygate::requirement::Requirement;
+    ///
+    /// let fair = Requirement::default().refund_on(500..=599).refund_on(404..=404);
+    /// assert!(fair.refunds(Some(503)) && fair.refunds(None) && !fair.refunds(Some(400)));
+    /// ```
+    #[must_use]
+    pub fn refund_on(mut self, statuses: RangeInclusive<u16>) -> Self {
+        self.refunded.push(statuses);
+        self
+    }
+
     /// The scopes demanded: each query must be met.
     #[must_use]
     pub fn scopes(&self) -> &[ScopeQuery] {
@@ -80,6 +102,13 @@ impl Requirement {
     #[must_use]
     pub fn units(&self) -> u64 {
         self.cost
+    }
+
+    /// Whether a response of this status costs nothing; `None` if there was none.
+    #[must_use]
+    pub fn refunds(&self, status: Option<u16>) -> bool {
+        let status = status.unwrap_or(FAILED);
+        self.refunded.iter().any(|statuses| statuses.contains(&status))
     }
 
     /// Whether no key is needed.

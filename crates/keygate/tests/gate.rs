@@ -1,11 +1,23 @@
 //! The flow: scopes, limits, failing stores, metering, layers of one gate, secrets.
 
 #[cfg(test)]
+#[path = "gate/anonymous.rs"]
+mod anonymous;
+#[cfg(test)]
+#[path = "gate/concurrency.rs"]
+mod concurrency;
+#[cfg(test)]
 #[path = "gate/failure.rs"]
 mod failure;
 #[cfg(test)]
+#[path = "gate/late_costs.rs"]
+mod late_costs;
+#[cfg(test)]
 #[path = "gate/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "gate/messages.rs"]
+mod messages;
 #[cfg(test)]
 #[path = "gate/metering.rs"]
 mod metering;

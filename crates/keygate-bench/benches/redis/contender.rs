@@ -90,7 +90,8 @@ impl Contender {
         match self {
             Self::Keygate(it) => {
                 let consumer = &it.consumers[subject % it.consumers.len()];
-                let charge = Charge { consumer, key: it.key, limits: &it.limits, cost: 1 };
+                let charge =
+                    Charge { consumer, key: it.key, limits: &it.limits, cost: 1, slot: None };
                 let readings = it.counters.charge(&charge).await.expect("an answer");
                 assert!(readings.iter().all(|reading| reading.within), "{readings:?}");
             }

@@ -111,7 +111,7 @@ impl Reader<'_> {
         if limits.is_empty() {
             return Ok(Vec::new());
         }
-        let charge = Charge { consumer: self.consumer, key, limits, cost: 0 };
+        let charge = Charge { consumer: self.consumer, key, limits, cost: 0, slot: None };
         let readings = self.store.counters().charge(&charge).await?;
         let now = SystemClock.now();
         let rows = limits.iter().zip(readings);
@@ -131,8 +131,9 @@ struct Row {
     capacity: u64,
     used: u64,
     remaining: u64,
-    reset: DateTime<Utc>,
-    reset_seconds: u64,
+    /// When more becomes available; slots come back when requests end.
+    reset: Option<DateTime<Utc>>,
+    reset_seconds: Option<u64>,
 }
 
 impl Row {
@@ -147,6 +148,8 @@ impl Row {
         now: Timestamp,
     ) -> Self {
         let capacity = limit.rule().capacity();
+        let wait = Some(reading.reset_micros).filter(|_| !limit.is_concurrency());
+        let then = |wait| now.saturating_add(Duration::from_micros(wait)).to_datetime();
         Self {
             plan: of.plan.clone(),
             limit: limit.name().clone(),
@@ -157,8 +160,8 @@ impl Row {
             capacity,
             used: capacity.saturating_sub(reading.remaining),
             remaining: reading.remaining,
-            reset: now.saturating_add(Duration::from_micros(reading.reset_micros)).to_datetime(),
-            reset_seconds: reading.reset_micros.div_ceil(1_000_000),
+            reset: wait.map(then),
+            reset_seconds: wait.map(|micros| micros.div_ceil(1_000_000)),
         }
     }
 
@@ -170,7 +173,7 @@ impl Row {
             self.rule.clone(),
             self.used.to_string(),
             self.remaining.to_string(),
-            if self.used == 0 { String::new() } else { seconds(self.reset_seconds) },
+            self.reset_seconds.filter(|_| self.used > 0).map(seconds).unwrap_or_default(),
         ]
     }
 }

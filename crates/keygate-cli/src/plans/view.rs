@@ -29,6 +29,7 @@ pub(crate) struct LimitView {
     pub(crate) quota: Option<u64>,
     pub(crate) per: Option<String>,
     pub(crate) zone: Option<String>,
+    pub(crate) concurrency: Option<u64>,
     pub(crate) partition: Partition,
     pub(crate) operations: Vec<Name>,
     pub(crate) on_failure: OnFailure,
@@ -70,6 +71,7 @@ impl LimitView {
             quota: None,
             per: None,
             zone: None,
+            concurrency: None,
             partition: limit.partition(),
             operations: limit.operations().to_vec(),
             on_failure: limit.on_failure(),
@@ -84,6 +86,7 @@ impl LimitView {
                 view.per = Some(quota.period().unit().to_string());
                 view.zone = Some(quota.period().zone().to_string());
             }
+            Rule::Concurrency(concurrency) => view.concurrency = Some(concurrency.slots()),
             _ => {}
         }
         view
@@ -101,6 +104,7 @@ impl LimitView {
             (Self { rate: Some(rate), burst: Some(burst), .. }, _) => {
                 format!("{rate} (burst {burst})")
             }
+            (Self { concurrency: Some(slots), .. }, _) => format!("{slots} at once"),
             _ => "of a newer version".to_owned(),
         }
     }
@@ -152,5 +156,6 @@ mod tests {
         let quotas = "{ name = 'a', quota = 9, per = 'day' },
                       { name = 'b', quota = 8, per = 'month', anchor = 15, zone = 'Europe/Paris' }";
         assert_eq!(rules(quotas), ["9 per day", "8 per month from day 15 in Europe/Paris"]);
+        assert_eq!(rules("{ name = 'a', concurrency = 10 }"), ["10 at once"]);
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -8,9 +9,8 @@ use std::{
 
 use keygate::{
     Gate,
-    record::Caller,
     requirement::Requirement,
-    verdict::{Admission, Reason, Rejection},
+    verdict::{Admission, Passage, Reason, Rejection},
     wire::RequestHead,
 };
 use tokio::{
@@ -204,13 +204,13 @@ impl Task {
     }
 }
 
-async fn knock(gate: &Arc<Gate>, key: &str) -> Result<Admission, Rejection> {
+async fn knock(gate: &Arc<Gate>, key: &str) -> Result<Passage, Rejection> {
     let request = Request(format!("Bearer {key}"));
     let presented = gate.present(&request, &Arc::new(Requirement::default()));
     gate.admit(presented.expect("the route needs a key")).await
 }
 
-fn outcome(answer: Result<Admission, Rejection>) -> Outcome {
+fn outcome(answer: Result<Passage, Rejection>) -> Outcome {
     match answer {
         Ok(admission) => {
             let degraded = admission.admitted().is_degraded();
@@ -248,7 +248,11 @@ impl RequestHead for Request {
         std::iter::once(("authorization", self.0.as_bytes()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    fn admission(&self) -> Option<&Admission> {
+        None
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
         None
     }
 }

@@ -81,7 +81,7 @@ async fn charge(
     cost: u64,
 ) -> Result<Readings, StoreError> {
     let consumer = "acme".parse().unwrap();
-    counters.charge(&Charge { consumer: &consumer, key, limits, cost }).await
+    counters.charge(&Charge { consumer: &consumer, key, limits, cost, slot: None }).await
 }
 
 /// Stands between a client and a server. Told to cut, it sends half of what the server says next on

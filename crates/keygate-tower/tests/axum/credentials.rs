@@ -13,7 +13,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::{
     send::{status, text},
-    support::Door,
+    support::{Door, text_of},
 };
 
 async fn seen(headers: HeaderMap) -> String {
@@ -72,7 +72,7 @@ async fn the_key_is_taken_out_of_the_uri_and_nothing_else() {
     ] {
         let request = Request::get(&sent).body(()).unwrap();
         let response = service.clone().oneshot(request).await.unwrap();
-        assert_eq!(response.body(), seen);
+        assert_eq!(text_of(response).await, seen);
     }
 }
 

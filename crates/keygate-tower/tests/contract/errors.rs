@@ -52,3 +52,14 @@ async fn an_error_of_the_service_passes_unchanged_and_is_metered_as_a_server_err
     assert_eq!(result.err(), Some(Failure("call")));
     assert_eq!(door.usage().await, [(SERVER_ERROR, 1, 1)]);
 }
+
+#[tokio::test]
+async fn an_error_of_the_service_is_refunded_as_a_500() {
+    let door = Door::of(1).await;
+    let service = door.layer().refund_on(500..=500).layer(Failing { readiness: Ok(()) });
+    for _ in 0..2 {
+        let result = service.clone().oneshot(door.get("/").body(()).unwrap()).await;
+        assert_eq!(result.err(), Some(Failure("call")));
+    }
+    assert_eq!(door.usage().await, [(SERVER_ERROR, 2, 0)]);
+}

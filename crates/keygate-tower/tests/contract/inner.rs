@@ -18,7 +18,7 @@ use keygate::{
     clock::SystemClock,
     limit::Readings,
     memory::MemoryCounters,
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 use tokio::sync::Semaphore;
 use tower::Service;
@@ -94,6 +94,10 @@ impl CounterStore for Held {
             self.released.acquire().await.unwrap().forget();
             self.counters.charge(charge).await
         })
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.counters.settle(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

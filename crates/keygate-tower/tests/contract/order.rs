@@ -8,7 +8,7 @@ use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
 use crate::{
     inner::{Held, Strict, poll_once},
-    support::{Door, SUCCESS},
+    support::{Door, SUCCESS, text_of},
 };
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn the_service_is_called_only_after_the_verdict() {
         assert_eq!(strict.log.counts(), (0, 0));
     }
     held.released.add_permits(1);
-    assert_eq!(response.await.unwrap().body(), "inner");
+    assert_eq!(text_of(response.await.unwrap()).await, "inner");
     assert_eq!(strict.log.counts(), (1, 0));
 }
 

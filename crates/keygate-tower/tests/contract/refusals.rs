@@ -1,24 +1,15 @@
 //! Whatever the reason, a refusal is answered without the service.
 
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, atomic::Ordering::SeqCst},
-};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use http::{Request, StatusCode};
-use keygate::{
-    Verdict,
-    limit::Readings,
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
-    usage::Outcome,
-    verdict::Reason,
-};
+use keygate::{Verdict, usage::Outcome, verdict::Reason};
 use keygate_tower::KeygateLayer;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::{
     inner::Strict,
-    support::{Door, SUCCESS},
+    support::{Door, SUCCESS, broken::Broken, text_of},
 };
 
 /// Sends one request that must be refused for this reason, and holds what follows from it.
@@ -28,12 +19,13 @@ async fn is_refused(door: &Door, layer: KeygateLayer, request: Request<()>, reas
     let response = layer.layer(strict.clone()).oneshot(request).await.unwrap();
 
     assert_eq!(strict.log.counts(), (0, 0), "{reason:?} reached the service");
-    assert!(response.body().contains(&format!(r#""code":"{}""#, reason.code())));
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     match response.extensions().get() {
         Some(Verdict::Rejected(rejection)) => assert_eq!(rejection.reason(), reason),
         other => panic!("{reason:?} gave {other:?}"),
     }
+    let body = text_of(response).await;
+    assert!(body.contains(&format!(r#""code":"{}""#, reason.code())), "{body}");
     let mut expected = before;
     expected.push((Outcome::Denied(reason), 1, 0));
     expected.sort_unstable();
@@ -109,23 +101,6 @@ async fn a_cost_above_the_capacity_never_reaches_the_service() {
     let door = Door::of(4).await;
     let request = door.get("/").body(()).unwrap();
     is_refused(&door, door.layer().cost(5), request, Reason::CostExceedsLimit).await;
-}
-
-#[derive(Debug)]
-struct Broken;
-
-impl CounterStore for Broken {
-    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
-        Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
-    }
-
-    fn reset<'a>(&'a self, _: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        Answer::ready(Ok(()))
-    }
-
-    fn replicas(&self) -> NonZeroU64 {
-        NonZeroU64::MIN
-    }
 }
 
 #[tokio::test]

@@ -21,9 +21,9 @@ async fn hang(_: Request<()>) -> Result<Response<String>, Infallible> {
     pending().await
 }
 
-async fn answer<S>(service: &mut S, request: Request<()>) -> Result<StatusCode, S::Error>
+async fn answer<S, B>(service: &mut S, request: Request<()>) -> Result<StatusCode, S::Error>
 where
-    S: Service<Request<()>, Response = Response<String>>,
+    S: Service<Request<()>, Response = Response<B>>,
 {
     let answer = async { service.ready().await?.call(request).await };
     let response = tokio::time::timeout(PATIENCE, answer).await.expect("answered in time")?;

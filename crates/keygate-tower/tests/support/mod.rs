@@ -1,8 +1,14 @@
 //! A gate on a clock that stands still, one key of it, and what it metered.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs of this")]
+
+pub(crate) mod broken;
+pub(crate) mod talk;
 
 use std::sync::Arc;
 
-use http::{Request, request};
+use http::{Request, Response, request};
+use http_body::Body;
+use http_body_util::BodyExt as _;
 use keygate::{
     Gate, NewKey, Plans,
     clock::{ManualClock, Timestamp},
@@ -10,7 +16,7 @@ use keygate::{
     keyring::Issued,
     usage::{Granularity, Outcome, StatusClass, UsageQuery},
 };
-use keygate_tower::KeygateLayer;
+use keygate_tower::{KeygateLayer, ResponseBody};
 
 /// The service answered with a 2xx.
 pub(crate) const SUCCESS: Outcome = Outcome::Admitted(StatusClass::Success);
@@ -27,10 +33,15 @@ impl Door {
     }
 
     pub(crate) async fn built(quota: u64, set: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
-        let plans = format!(
-            "[plans.free]\nscopes = ['orders:*']\n\
-             limits = [{{ name = 'daily', quota = {quota}, per = 'day' }}]"
-        );
+        Self::limited(&format!("{{ name = 'daily', quota = {quota}, per = 'day' }}"), set).await
+    }
+
+    /// The same with these limits.
+    pub(crate) async fn limited(
+        limits: &str,
+        set: impl FnOnce(GateBuilder) -> GateBuilder,
+    ) -> Self {
+        let plans = format!("[plans.free]\nscopes = ['orders:*']\nlimits = [{limits}]");
         let noon = ManualClock::at(Timestamp::from_micros(1_772_366_400_000_000));
         let builder = Gate::builder(Plans::from_toml(&plans).unwrap()).clock(Arc::new(noon));
         let gate = set(builder).build().unwrap();
@@ -58,4 +69,13 @@ impl Door {
         rows.sort_unstable();
         rows
     }
+}
+
+/// What the body of a response says.
+pub(crate) async fn text_of<B>(response: Response<ResponseBody<B>>) -> String
+where
+    B: Body<Error: std::fmt::Debug, Data: From<String>>,
+{
+    let body = response.into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }

@@ -1,11 +1,14 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{Failed, Gate, NEXT_GATE};
 use crate::{
     clock::{AnchoredClock, Clock},
-    key::{Digester, KeyFormat},
+    key::{Digester, EntropyError, KeyFormat, random_u64},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
-    plan::LivePlans,
+    plan::{LivePlans, Name, NameError},
     port::{CounterStore, KeyStore, UsageStore},
     wire::Wire,
 };
@@ -23,6 +26,7 @@ pub struct GateBuilder {
     digester: Digester,
     wire: Wire,
     public_paths: Vec<String>,
+    anonymous: Option<String>,
 }
 
 impl GateBuilder {
@@ -37,6 +41,7 @@ impl GateBuilder {
             digester: Digester::default(),
             wire: Wire::default(),
             public_paths: Vec::new(),
+            anonymous: None,
         }
     }
 
@@ -87,10 +92,20 @@ impl GateBuilder {
         self
     }
 
+    /// Admits requests without a key under this plan, each client address as a consumer of its own. The
+    /// scopes of the plan are what they may do.
+    ///
+    /// Without it, which is the default, a request without a key is refused; and one that shows a key
+    /// that is no good is refused in any case.
+    pub fn anonymous(self, plan: impl Into<String>) -> Self {
+        Self { anonymous: Some(plan.into()), ..self }
+    }
+
     /// Builds the gate.
     ///
     /// # Errors
-    /// If the wire has no place for a credential, or a public path does not begin with `/`.
+    /// If the wire has no place for a credential, a public path does not begin with `/`, or the
+    /// random generator of the operating system fails.
     pub fn build(self) -> Result<Arc<Gate>, GateError> {
         if !self.wire.has_places() {
             return Err(GateError::NoPlace);
@@ -98,10 +113,13 @@ impl GateBuilder {
         if let Some(path) = self.public_paths.iter().find(|path| !path.starts_with('/')) {
             return Err(GateError::PublicPath { given: path.clone() });
         }
+        let anonymous = self.anonymous.map(|plan| Name::parse(&plan)).transpose()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(AnchoredClock::new()));
         let usage = self.usage.unwrap_or_else(|| Arc::new(MemoryUsage::default()));
         Ok(Arc::new(Gate {
             number: NEXT_GATE.fetch_add(1, Ordering::Relaxed),
+            process: random_u64()?,
+            slots: AtomicU64::new(0),
             keys: self.keys.unwrap_or_else(|| Arc::new(MemoryKeys::default())),
             counters: self
                 .counters
@@ -116,6 +134,7 @@ impl GateBuilder {
             digester: Arc::new(self.digester),
             wire: Arc::new(self.wire),
             public_paths: self.public_paths,
+            anonymous,
         }))
     }
 }
@@ -133,4 +152,10 @@ pub enum GateError {
         /// What was given.
         given: String,
     },
+    /// A plan for callers without a key that has an impossible name.
+    #[error("anonymous plan: {0}")]
+    Anonymous(#[from] NameError),
+    /// No name for this process among all others.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
 }

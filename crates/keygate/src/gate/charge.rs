@@ -1,82 +1,150 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::Pending;
+use super::Gate;
 use crate::{
-    limit::Readings,
+    clock::Timestamp,
+    limit::{Correction, Readings},
     plan::{Charged, Limit, Name, OnFailure},
-    port::{Charge, StoreError},
+    port::{Charge, Settlement, SlotId, StoreError},
     record::Caller,
-    verdict::{Admitted, Counted, Reason, Refusal},
+    verdict::{Counted, Reason, Refusal},
 };
 
-impl Pending {
-    /// Counts an authorized request against every limit of its plan that counts its operation.
-    pub(super) async fn charge(&self, caller: Caller, cost: u64) -> Result<Admitted, Box<Refusal>> {
-        let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
+/// What a request took.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) counted: Counted,
+    /// Whether the failure policy of the limits decided.
+    pub(crate) degraded: bool,
+    pub(crate) slot: Option<SlotId>,
+}
+
+impl Taken {
+    /// Whether all counters here counted that, too.
+    pub(crate) fn includes(&self, more: &Self) -> bool {
+        let counted = |limit: &Limit| {
+            limit.is_concurrency()
+                || more.counted.limits().iter().any(|other| other.has_counter_of(limit))
+        };
+        self.degraded == more.degraded && self.counted.limits().iter().all(counted)
+    }
+}
+
+impl Gate {
+    /// Counts an authorized request against all of these limits.
+    pub(super) async fn charge(
+        &self,
+        caller: &Caller,
+        limits: Arc<Charged>,
+        cost: u64,
+        at: Timestamp,
+    ) -> Result<Taken, Box<Refusal>> {
         if limits.is_empty() {
-            return Ok(Admitted::new(caller, cost, Counted::default(), false));
+            return Ok(Taken::default());
         }
-        if limits.iter().any(|limit| can_never_hold(limit, cost)) {
+        if limits.iter().any(|limit| !limit.rule().can_hold(cost)) {
             let violated = never_holding(&limits, cost);
-            return Err(Refusal::new(Reason::CostExceedsLimit).violating(violated).caller(caller));
+            return Err(Refusal::new(Reason::CostExceedsLimit).violating(violated));
         }
-        let (consumer, key) = (caller.consumer(), caller.record().lineage);
-        let charge = Charge { consumer, key, limits: &limits, cost };
-        let answer = self.gate.counters.charge(&charge).await;
+        let slot = self.slot_for(&limits, cost);
+        let taking = Taking { gate: self, caller, limits: &limits, slot };
+        let (consumer, key) = (caller.consumer(), caller.lineage());
+        let charge = Charge { consumer, key, limits: &limits, cost, slot };
+        let answer = self.counters.charge(&charge).await;
         match answer.and_then(|readings| complete(readings, &limits)) {
-            Ok(readings) => conclude(caller, cost, Counted::new(limits, readings), false),
-            Err(fault) => self.conclude_degraded(caller, cost, &limits, &fault),
+            Ok(readings) => {
+                taking.decided();
+                conclude(Counted::new(limits, readings), false, slot)
+            }
+            Err(fault) => {
+                drop(taking);
+                self.charge_degraded(caller, &limits, cost, at, &fault)
+            }
         }
     }
 
     /// The one place where a fault of the counters becomes a verdict: the strictest policy of the
     /// limits at hand decides.
-    fn conclude_degraded(
+    fn charge_degraded(
         &self,
-        caller: Caller,
-        cost: u64,
+        caller: &Caller,
         limits: &[Limit],
+        cost: u64,
+        at: Timestamp,
         fault: &StoreError,
-    ) -> Result<Admitted, Box<Refusal>> {
-        if let Some(requests) = self.gate.degraded.count(self.at) {
-            let key = caller.key_id();
-            tracing::warn!(%fault, %key, requests, "the counters failed; the policy of limits decides");
+    ) -> Result<Taken, Box<Refusal>> {
+        if let Some(requests) = self.degraded.count(at) {
+            let consumer = caller.consumer();
+            tracing::warn!(%fault, %consumer, requests, "the counters failed; the policy of limits decides");
         }
         let has = |policy| limits.iter().any(|limit| limit.on_failure() == policy);
         if has(OnFailure::Closed) {
-            return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
+            return Err(Refusal::new(Reason::LimiterUnavailable));
         }
         if has(OnFailure::LocalShare) {
-            return self.charge_local_share(caller, cost, limits);
+            return self.charge_local_share(caller, limits, cost);
         }
-        Ok(Admitted::new(caller, cost, Counted::default(), true))
+        Ok(Taken { degraded: true, ..Taken::default() })
     }
 
     /// Counts in this process, by this process's part of the limits.
     fn charge_local_share(
         &self,
-        caller: Caller,
-        cost: u64,
+        caller: &Caller,
         limits: &[Limit],
-    ) -> Result<Admitted, Box<Refusal>> {
-        let replicas = self.gate.counters.replicas();
+        cost: u64,
+    ) -> Result<Taken, Box<Refusal>> {
+        let replicas = self.counters.replicas();
         let shared = limits.iter().filter(|limit| limit.on_failure() == OnFailure::LocalShare);
         let limits = Charged::new(shared.map(|limit| limit.share(replicas)));
-        if limits.iter().any(|limit| can_never_hold(limit, cost)) {
-            return Err(Refusal::new(Reason::LimiterUnavailable).caller(caller));
+        if limits.iter().any(|limit| !limit.rule().can_hold(cost)) {
+            return Err(Refusal::new(Reason::LimiterUnavailable));
         }
-        let (consumer, key) = (caller.consumer(), caller.record().lineage);
-        let readings = self.gate.local.count(&Charge { consumer, key, limits: &limits, cost });
-        conclude(caller, cost, Counted::new(limits, readings), true)
+        let slot = self.slot_for(&limits, cost);
+        let (consumer, key) = (caller.consumer(), caller.lineage());
+        let readings = self.local.count(&Charge { consumer, key, limits: &limits, cost, slot });
+        conclude(Counted::new(limits, readings), true, slot)
+    }
+
+    /// A name for the slot that a charge takes, if it takes one.
+    fn slot_for(&self, limits: &Charged, cost: u64) -> Option<SlotId> {
+        let takes = cost > 0 && limits.takes_slot();
+        takes.then(|| SlotId::new(self.process, self.slots.fetch_add(1, Relaxed)))
     }
 }
 
-fn can_never_hold(limit: &Limit, cost: u64) -> bool {
-    cost > limit.rule().capacity()
+/// A slot that may or may not be taken, while nobody knows: given back on drop. A client may go away
+/// while its request is decided, and a store may fail after it has counted.
+struct Taking<'c> {
+    gate: &'c Gate,
+    caller: &'c Caller,
+    limits: &'c [Limit],
+    slot: Option<SlotId>,
+}
+
+impl Taking<'_> {
+    /// The slot is taken, and somebody else's now, or was refused.
+    fn decided(mut self) {
+        self.slot = None;
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if self.slot.is_some() {
+            drop(self.gate.counters.settle(&Settlement {
+                consumer: self.caller.consumer(),
+                key: self.caller.lineage(),
+                limits: self.limits,
+                correction: Correction::None,
+                slot: self.slot,
+            }));
+        }
+    }
 }
 
 fn never_holding(limits: &[Limit], cost: u64) -> Vec<Name> {
-    let too_small = limits.iter().filter(|limit| can_never_hold(limit, cost));
+    let too_small = limits.iter().filter(|limit| !limit.rule().can_hold(cost));
     too_small.map(|limit| limit.name().clone()).collect()
 }
 
@@ -89,15 +157,10 @@ fn complete(readings: Readings, limits: &[Limit]) -> Result<Readings, StoreError
     Err(StoreError::new(format!("{given} readings for a charge of {right} limits")))
 }
 
-fn conclude(
-    caller: Caller,
-    cost: u64,
-    counted: Counted,
-    degraded: bool,
-) -> Result<Admitted, Box<Refusal>> {
+fn conclude(counted: Counted, degraded: bool, slot: Option<SlotId>) -> Result<Taken, Box<Refusal>> {
     if counted.fits() {
-        Ok(Admitted::new(caller, cost, counted, degraded))
+        Ok(Taken { counted, degraded, slot })
     } else {
-        Err(Refusal::of_charge(counted).caller(caller))
+        Err(Refusal::of_charge(counted))
     }
 }

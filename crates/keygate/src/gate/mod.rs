@@ -33,19 +33,19 @@ mod present;
 use std::sync::{Arc, atomic::AtomicU64};
 
 use self::failed::Failed;
-pub(crate) use self::pending::Pending;
 pub use self::{
     builder::{GateBuilder, GateError},
     present::Presented,
 };
+pub(crate) use self::{charge::Taken, pending::Pending};
 use crate::{
     clock::Clock,
     key::{Digester, KeyFormat},
     keyring::Keyring,
     memory::MemoryCounters,
-    plan::{LivePlans, Plans},
+    plan::{LivePlans, Name, Plans},
     port::{CounterStore, KeyStore, UsageStore},
-    verdict::{Admission, Rejection},
+    verdict::{Passage, Rejection},
     wire::Wire,
 };
 
@@ -60,6 +60,9 @@ static NEXT_GATE: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Gate {
     number: u64,
+    /// Tells the slots of this gate from those of others, in any process.
+    process: u64,
+    slots: AtomicU64,
     keys: Arc<dyn KeyStore>,
     counters: Arc<dyn CounterStore>,
     usage: Arc<dyn UsageStore>,
@@ -73,6 +76,8 @@ pub struct Gate {
     digester: Arc<Digester>,
     wire: Arc<Wire>,
     public_paths: Vec<String>,
+    /// The plan of callers without a key.
+    anonymous: Option<Name>,
 }
 
 impl Gate {
@@ -138,15 +143,10 @@ impl Gate {
     pub fn admit(
         self: &Arc<Self>,
         presented: Presented,
-    ) -> impl Future<Output = Result<Admission, Rejection>> + Send + use<> {
-        let Presented { requirement, shown, cost, cross_origin } = presented;
+    ) -> impl Future<Output = Result<Passage, Rejection>> + Send + use<> {
+        let Presented { requirement, shown, cost, manner } = presented;
         // Before the first poll: a request that is dropped at once was here too.
-        let mut pending = Pending::new(Arc::clone(self), requirement, &shown);
-        async move {
-            match pending.decide(&shown, cost).await {
-                Ok(admitted) => Ok(Admission::new(admitted, pending, cross_origin)),
-                Err(refusal) => Err(pending.refuse(refusal, cross_origin)),
-            }
-        }
+        let pending = Pending::new(Arc::clone(self), requirement, manner, &shown);
+        pending.decide(shown, cost)
     }
 }

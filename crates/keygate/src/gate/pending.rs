@@ -1,78 +1,188 @@
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
-use super::{Gate, present::Shown};
+use super::{Gate, Taken, present::Shown};
 use crate::{
     clock::Timestamp,
     key::KeyDigest,
-    plan::Plan,
-    record::{Caller, KeyRecord},
+    limit::Correction,
+    plan::{Name, Plan},
+    port::{Settlement, SlotId},
+    record::{Caller, ConsumerId, KeyRecord},
     requirement::Requirement,
     usage::{Outcome, UsageEvent},
-    verdict::{Admitted, Counted, Reason, Refusal, Rejection},
-    wire::Wire,
+    verdict::{Admission, Counted, Passage, Reason, Refusal, Rejection},
+    wire::{Fields, Manner, ResponseHead},
 };
 
-/// A request at the gate. It is metered exactly once, whatever becomes of it: as refused, under the
-/// status of its response, or as aborted when it is dropped before that.
-#[derive(Debug)]
+/// A request at the gate. It is metered exactly once, whatever becomes of it: as refused, as its
+/// admission says, or as aborted when it is dropped before it is decided.
 pub(crate) struct Pending {
-    pub(super) gate: Arc<Gate>,
-    pub(super) requirement: Arc<Requirement>,
-    pub(super) at: Timestamp,
+    gate: Arc<Gate>,
+    requirement: Arc<Requirement>,
+    manner: Manner,
+    at: Timestamp,
     record: Option<Arc<KeyRecord>>,
-    cost: u64,
     /// Whether this layer of the gate counts the request, and has not metered it yet.
-    counts: bool,
+    counts: AtomicBool,
 }
 
 impl Pending {
-    pub(super) fn new(gate: Arc<Gate>, requirement: Arc<Requirement>, shown: &Shown) -> Self {
-        let (at, counts) = (gate.clock.now(), shown.caller_of(gate.number).is_none());
-        Self { gate, requirement, at, record: None, cost: 0, counts }
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        requirement: Arc<Requirement>,
+        manner: Manner,
+        shown: &Shown,
+    ) -> Self {
+        let (at, counts) = (gate.clock.now(), shown.admission_of(gate.number).is_none().into());
+        Self { gate, requirement, manner, at, record: None, counts }
     }
 
     /// The checks in their order, from cheap to dear.
-    pub(super) async fn decide(
-        &mut self,
-        shown: &Shown,
-        cost: u64,
-    ) -> Result<Admitted, Box<Refusal>> {
-        if let Some(caller) = shown.caller_of(self.gate.number) {
-            return narrow(caller.clone(), &self.requirement);
+    pub(super) async fn decide(mut self, shown: Shown, cost: u64) -> Result<Passage, Rejection> {
+        if let Some(outer) = shown.admission_of(self.gate.number) {
+            return match self.narrow(outer.caller()) {
+                Ok(()) => Ok(Passage::further(outer.clone())),
+                Err(refusal) => Err(self.refuse(refusal)),
+            };
         }
-        let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
-        self.record = Some(Arc::clone(&record));
-        record.authenticate(digest, self.at)?;
-        let plan = self.gate.plan_of(&record)?;
-        let caller = Caller::new(record, plan, self.gate.number);
+        match self.enter(&shown, cost).await {
+            Ok((caller, taken)) => Ok(Passage::first(Admission::new(caller, cost, taken, self))),
+            Err(refusal) => Err(self.refuse(refusal)),
+        }
+    }
+
+    async fn enter(&mut self, shown: &Shown, cost: u64) -> Result<(Caller, Taken), Box<Refusal>> {
+        let caller = match shown {
+            Shown::Address(consumer) => self.gate.anonymous(consumer.clone())?,
+            shown => {
+                let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
+                self.record = Some(Arc::clone(&record));
+                self.gate.authenticate(record, digest, self.at)?
+            }
+        };
+        match caller.authorize(self.requirement.scopes()) {
+            Ok(()) => {}
+            // What visitors may not do needs a key.
+            Err(_) if caller.is_anonymous() => return Err(Reason::MissingKey.into()),
+            Err(reason) => return Err(Refusal::new(reason).caller(caller)),
+        }
+        let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
+        match self.gate.charge(&caller, limits, cost, self.at).await {
+            Ok(taken) => Ok((caller, taken)),
+            Err(refusal) => Err(refusal.caller(caller)),
+        }
+    }
+
+    /// Another layer of this gate on one route: the caller is known and counted already, and only what
+    /// this layer demands of its scopes is left to check.
+    fn narrow(&self, caller: &Caller) -> Result<(), Box<Refusal>> {
+        let operation = self.requirement.named_operation();
+        if operation.is_some() || self.requirement.units() != Requirement::default().units() {
+            tracing::warn!(
+                ?operation,
+                "only the first layer of a gate counts: this one's operation and cost are not"
+            );
+        }
+        let authorized = caller.authorize(self.requirement.scopes());
+        authorized.map_err(|reason| Refusal::new(reason).caller(caller.clone()))
+    }
+
+    fn refuse(&self, refusal: Box<Refusal>) -> Rejection {
+        let operation = self.requirement.named_operation();
+        tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
+        self.meter(Outcome::Denied(refusal.reason()), 0, self.now());
+        self.reject(refusal)
+    }
+
+    fn reject(&self, refusal: Box<Refusal>) -> Rejection {
+        let (requirement, wire) = (Arc::clone(&self.requirement), Arc::clone(&self.gate.wire));
+        Rejection::new(refusal, requirement, wire, self.manner)
+    }
+
+    /// Charges more of a request that was admitted, if it would still be.
+    pub(crate) async fn charge_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Rejection> {
+        self.try_more(caller, cost).await.map_err(|refusal| self.reject(refusal))
+    }
+
+    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Box<Refusal>> {
+        let now = self.now();
+        let caller = match caller.record() {
+            Some(record) => {
+                let digests = [record.digest];
+                let (record, digest) = self.gate.find(&digests, now).await?;
+                self.gate.authenticate(record, digest, now)?
+            }
+            None => self.gate.anonymous(caller.consumer().clone())?,
+        };
         if let Err(reason) = caller.authorize(self.requirement.scopes()) {
             return Err(Refusal::new(reason).caller(caller));
         }
-        let admitted = self.charge(caller, cost).await?;
-        self.cost = cost;
-        Ok(admitted)
+        let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
+        let taken = self.gate.charge(&caller, Arc::clone(limits), cost, now).await;
+        taken.map_err(|refusal| refusal.caller(caller))
     }
 
-    /// How to tell the client of its limits; nothing if another layer does.
-    pub(crate) fn wire(&self) -> Option<&Wire> {
-        self.counts.then_some(&*self.gate.wire)
+    /// What makes a charge of `before` one of `after`.
+    pub(crate) fn correction(&self, before: u64, after: u64) -> Correction {
+        if let Some(units) = before.checked_sub(after).filter(|units| *units > 0) {
+            return Correction::Refund { units, after_micros: self.now().micros_since(self.at) };
+        }
+        match after.saturating_sub(before) {
+            0 => Correction::None,
+            units => Correction::Extra(units),
+        }
     }
 
-    pub(super) fn refuse(mut self, refusal: Box<Refusal>, cross_origin: bool) -> Rejection {
-        let operation = self.requirement.named_operation();
-        tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
-        self.meter(Outcome::Denied(refusal.reason()));
-        let (requirement, wire) = (Arc::clone(&self.requirement), Arc::clone(&self.gate.wire));
-        Rejection::new(refusal, requirement, wire, cross_origin)
+    /// Corrects what was taken, and gives back a slot, where it was counted.
+    pub(crate) fn settle(
+        &self,
+        caller: &Caller,
+        taken: &Taken,
+        correction: Correction,
+        slot: Option<SlotId>,
+    ) {
+        let (consumer, key) = (caller.consumer(), caller.lineage());
+        let limits = taken.counted.limits();
+        if limits.is_empty() {
+            return;
+        }
+        let settlement = Settlement { consumer, key, limits, correction, slot };
+        if taken.degraded {
+            self.gate.local.correct(&settlement);
+        } else {
+            drop(self.gate.counters.settle(&settlement));
+        }
     }
 
-    /// The service answered, or failed without a response.
-    pub(crate) fn answered(mut self, status: Option<u16>) {
-        self.meter(Outcome::answered(status));
+    /// Whether a response of this status costs nothing after all.
+    pub(crate) fn refunds(&self, status: Option<u16>) -> bool {
+        self.requirement.refunds(status)
     }
 
-    fn meter(&mut self, outcome: Outcome) {
-        if !std::mem::take(&mut self.counts) {
+    pub(crate) fn fields(&self, counted: &Counted) -> Fields {
+        self.gate.wire.fields(counted, self.manner)
+    }
+
+    pub(crate) fn status_of(&self, response: &impl ResponseHead) -> u16 {
+        self.manner.status_of(response)
+    }
+
+    pub(crate) fn is_of(&self, gate: u64) -> bool {
+        self.gate.number == gate
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.gate.clock.now()
+    }
+
+    pub(crate) fn meter(&self, outcome: Outcome, cost: u64, ended: Timestamp) {
+        if !self.counts.swap(false, Relaxed) {
             return;
         }
         self.gate.usage.record(&UsageEvent {
@@ -80,33 +190,26 @@ impl Pending {
             key: self.record.as_ref().map(|record| (record.id, &record.consumer)),
             operation: self.requirement.named_operation(),
             outcome,
-            cost: self.cost,
-            latency_micros: self.gate.clock.now().micros_since(self.at),
+            cost,
+            latency_micros: ended.micros_since(self.at),
         });
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // A service that panics has failed; otherwise nobody waits for its answer any more.
-        let failed = std::thread::panicking();
-        self.meter(if failed { Outcome::answered(None) } else { Outcome::Aborted });
+        if *self.counts.get_mut() {
+            self.meter(Outcome::Aborted, 0, self.now());
+        }
     }
 }
 
-/// A second layer of this gate on one route: the caller is known and counted already, and only what
-/// this layer demands of its scopes is left to check.
-fn narrow(caller: Caller, requirement: &Requirement) -> Result<Admitted, Box<Refusal>> {
-    let operation = requirement.named_operation();
-    if operation.is_some() || requirement.units() != Requirement::default().units() {
-        tracing::warn!(
-            ?operation,
-            "only the first layer of a gate counts: this one's operation and cost are not"
-        );
-    }
-    match caller.authorize(requirement.scopes()) {
-        Ok(()) => Ok(Admitted::new(caller, 0, Counted::default(), false)),
-        Err(reason) => Err(Refusal::new(reason).caller(caller)),
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("requirement", &self.requirement)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,11 +235,28 @@ impl Gate {
         Err(Reason::UnknownKey)
     }
 
-    fn plan_of(&self, record: &KeyRecord) -> Result<Arc<Plan>, Reason> {
+    fn authenticate(
+        &self,
+        record: Arc<KeyRecord>,
+        digest: &KeyDigest,
+        at: Timestamp,
+    ) -> Result<Caller, Reason> {
+        record.authenticate(digest, at)?;
+        let plan = self.plan_named(&record.plan)?;
+        Ok(Caller::new(record, plan))
+    }
+
+    /// Whoever came without a key, if the gate has a plan for such.
+    fn anonymous(&self, consumer: ConsumerId) -> Result<Caller, Reason> {
+        let plan = self.anonymous.as_ref().ok_or(Reason::MissingKey)?;
+        Ok(Caller::anonymous(consumer, self.plan_named(plan)?))
+    }
+
+    fn plan_named(&self, plan: &Name) -> Result<Arc<Plan>, Reason> {
         let plans = self.plans.peek();
-        plans.find(record.plan.as_str()).cloned().ok_or_else(|| {
-            let (key, plan, known) = (record.id, &record.plan, plans.names());
-            tracing::error!(%key, %plan, %known, "a key names a plan that the gate does not have");
+        plans.find(plan.as_str()).cloned().ok_or_else(|| {
+            let known = plans.names();
+            tracing::error!(%plan, %known, "a plan is named that the gate does not have");
             Reason::PlanUnavailable
         })
     }

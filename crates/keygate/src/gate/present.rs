@@ -5,10 +5,10 @@ use smallvec::SmallVec;
 use super::Gate;
 use crate::{
     key::KeyDigest,
-    record::Caller,
+    record::ConsumerId,
     requirement::Requirement,
-    verdict::{Reason, Refusal},
-    wire::{Extraction, NoCredential, Place, RequestHead, RequestHeadMut, Wire},
+    verdict::{Admission, Reason, Refusal},
+    wire::{Extraction, Manner, NoCredential, Place, RequestHead, RequestHeadMut, Wire},
 };
 
 /// What a request showed at the gate. The key's text is not in it, only its digests.
@@ -16,7 +16,7 @@ use crate::{
 pub struct Presented {
     pub(super) requirement: Arc<Requirement>,
     pub(super) cost: u64,
-    pub(super) cross_origin: bool,
+    pub(super) manner: Manner,
     pub(super) shown: Shown,
 }
 
@@ -24,8 +24,10 @@ pub struct Presented {
 pub(super) enum Shown {
     /// A well-formed key, by its digests, newest scheme first, and where it stood.
     Key { digests: SmallVec<[KeyDigest; 1]>, places: SmallVec<[Place; 1]> },
-    /// A caller that an outer layer of the same gate admitted.
-    Caller(Caller),
+    /// That an outer layer of the same gate admitted it.
+    Admission(Admission),
+    /// No key, and where the request came from, by the name of that as a consumer.
+    Address(ConsumerId),
     /// Nothing that could be a key.
     Nothing { reason: Reason, detail: Option<&'static str> },
 }
@@ -45,14 +47,20 @@ impl Gate {
             return None;
         }
         let survey = self.wire.survey(request);
-        let shown = match request.caller() {
-            Some(caller) if caller.was_admitted_by(self.number) => Shown::Caller(caller.clone()),
-            _ => self.shown(survey.credential),
+        let shown = match request.admission() {
+            Some(admission) if admission.is_of(self.number) => Shown::Admission(admission.clone()),
+            _ => match self.shown(survey.credential) {
+                Shown::Nothing { reason: Reason::MissingKey, detail } => {
+                    let nothing = || Shown::Nothing { reason: Reason::MissingKey, detail };
+                    self.visitor(request).map_or_else(nothing, Shown::Address)
+                }
+                shown => shown,
+            },
         };
         Some(Presented {
             requirement: Arc::clone(requirement),
             cost: requirement.units(),
-            cross_origin: survey.cross_origin,
+            manner: survey.manner,
             shown,
         })
     }
@@ -66,6 +74,13 @@ impl Gate {
             Some(_) => {}
             None => self.wire.conceal(&self.wire.places(request), request),
         }
+    }
+
+    /// Where a request without a key comes from, if such requests are admitted and that is known.
+    fn visitor(&self, request: &impl RequestHead) -> Option<ConsumerId> {
+        self.anonymous.as_ref()?;
+        let address = self.wire.client_address(request)?;
+        ConsumerId::parse(&format!("ip:{}", address.partition())).ok()
     }
 
     fn shown(&self, credential: Result<Extraction<'_>, NoCredential>) -> Shown {
@@ -91,11 +106,10 @@ impl Presented {
 }
 
 impl Shown {
-    /// The caller that an outer layer of this gate admitted. That another gate presented it is no
-    /// proof here.
-    pub(super) fn caller_of(&self, gate: u64) -> Option<&Caller> {
+    /// What an outer layer of this gate admitted. That another gate presented it is no proof here.
+    pub(super) fn admission_of(&self, gate: u64) -> Option<&Admission> {
         match self {
-            Self::Caller(caller) if caller.was_admitted_by(gate) => Some(caller),
+            Self::Admission(admission) if admission.is_of(gate) => Some(admission),
             _ => None,
         }
     }
@@ -104,7 +118,7 @@ impl Shown {
         match self {
             Self::Key { digests, .. } => Ok(digests),
             Self::Nothing { reason, detail } => Err(Refusal::new(*reason).detail(*detail)),
-            Self::Caller(_) => Err(Reason::MissingKey.into()),
+            Self::Admission(_) | Self::Address(_) => Err(Reason::MissingKey.into()),
         }
     }
 }

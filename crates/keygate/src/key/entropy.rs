@@ -18,3 +18,8 @@ impl EntropyError {
 pub(super) fn system(bytes: &mut [u8]) -> Result<(), EntropyError> {
     Ok(getrandom::fill(bytes)?)
 }
+
+/// A number that nobody else has.
+pub(crate) fn random_u64() -> Result<u64, EntropyError> {
+    Ok(getrandom::u64()?)
+}

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
@@ -39,6 +40,22 @@ impl KeyId {
         let mut id = [0; LEN];
         base62::fill(&mut id, entropy::system)?;
         Ok(Self(id))
+    }
+
+    /// The same id for the same text, and another one than any key has: it stands for a key where
+    /// counters are kept by one.
+    pub(crate) fn standing_for(text: &str) -> Self {
+        let (mut id, mut round) = ([b'0'; LEN], 0_u8);
+        let hashed = base62::fill(&mut id, |pool| {
+            for chunk in pool.chunks_mut(32) {
+                round = round.wrapping_add(1);
+                let hash = Sha256::new().chain_update([round]).chain_update(text).finalize();
+                chunk.iter_mut().zip(hash).for_each(|(byte, random)| *byte = random);
+            }
+            Ok(())
+        });
+        debug_assert_eq!(hashed, Ok(()), "a hash has usable bytes");
+        Self(id)
     }
 }
 

@@ -41,6 +41,7 @@ mod id;
 mod string_form;
 mod text;
 
+pub(crate) use self::entropy::random_u64;
 pub use self::{
     digest::{DigestScheme, KeyDigest, ParseDigestError},
     digester::{Digester, Pepper, PepperError},

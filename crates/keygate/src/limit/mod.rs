@@ -55,6 +55,30 @@
 //! starts at zero without anybody writing. When the clock steps back, the instant of the last charge
 //! stands in for now: a window that was left cannot be spent a second time.
 //!
+//! # Concurrency: slots
+//!
+//! What was used is the number of requests that hold a slot. A request takes one, whatever it
+//! weighs, and [`release`](Level::release)s it when it ends; time gives nothing back. A request of
+//! no weight takes none.
+//!
+//! # Costs known late
+//!
+//! A request that turns out to weigh something else than it was charged is corrected. More is
+//! taken even beyond the capacity: a quota is overdrawn, and a rate is full and stays so until what is
+//! beyond it has flowed back at its pace, `ceil(beyond / num)` microseconds during which `at` lies
+//! ahead of now. Less is given back only as far as it has not come back by itself:
+//! `cost * unit - num * elapsed` of a rate, and nothing in a later window of a quota. So no refund
+//! ever makes room that would not be there, had the request been charged rightly at the start.
+//!
+//! Of a full bucket a refund repays `floor(refund / num)` microseconds of the debt first, and only what
+//! is left then makes room. A debt and its refund are each rounded against the client, by less than
+//! flows back in a microsecond. A bucket that is not full owes nothing: there, `at` ahead of now is a clock
+//! that stepped back, and stays where it is.
+//!
+//! The rule of a correction is the one that charged, and the plan may have been edited since. A backlog
+//! beyond its capacity is therefore not cut off: the bucket holds what is in it,
+//! `max(capacity, backlog - drained)`.
+//!
 //! # A worked trace
 //!
 //! Three per ten microseconds, burst 2: `num = 3`, `den = 10`, `capacity = 20`. A unit weighs 10
@@ -84,12 +108,19 @@
 
 use std::num::NonZeroU64;
 
+mod concurrency;
 mod decide;
 mod level;
 mod quota;
 mod rate;
 
-pub use self::{decide::decide, level::Level, quota::Quota, rate::Rate};
+pub use self::{
+    concurrency::Concurrency,
+    decide::decide,
+    level::{Correction, Level},
+    quota::Quota,
+    rate::Rate,
+};
 use crate::clock::Timestamp;
 
 /// The largest number any rule may lead to: doubles, and so Lua and JSON, are exact up to here.
@@ -103,16 +134,42 @@ pub enum Rule {
     Rate(Rate),
     /// An allowance per calendar period.
     Quota(Quota),
+    /// A number of requests at once.
+    Concurrency(Concurrency),
+}
+
+/// What a rule is, its numbers aside: states of different kinds mean different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Rate,
+    Quota,
+    Concurrency,
 }
 
 impl Rule {
-    /// The most that can ever be charged at once, in units.
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Rate(_) => Kind::Rate,
+            Self::Quota(_) => Kind::Quota,
+            Self::Concurrency(_) => Kind::Concurrency,
+        }
+    }
+
+    /// The most that can ever be charged at once, in units; for a concurrency, its slots.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         match self {
             Self::Rate(rate) => rate.burst(),
             Self::Quota(quota) => quota.amount(),
+            Self::Concurrency(concurrency) => concurrency.slots(),
         }
+    }
+
+    /// Whether a charge of so many units could fit if nothing were used.
+    #[must_use]
+    pub fn can_hold(&self, cost: u64) -> bool {
+        // A slot is a slot, whatever the request weighs.
+        matches!(self, Self::Concurrency(_)) || cost <= self.capacity()
     }
 
     /// The same rule over an equal part of its numbers, so that `parts` of them together allow what
@@ -122,6 +179,7 @@ impl Rule {
         match self {
             Self::Rate(rate) => Self::Rate(rate.share(parts)),
             Self::Quota(quota) => Self::Quota(quota.share(parts)),
+            Self::Concurrency(concurrency) => Self::Concurrency(concurrency.share(parts)),
         }
     }
 
@@ -131,6 +189,7 @@ impl Rule {
         match self {
             Self::Rate(rate) => rate.level(state, now),
             Self::Quota(quota) => quota.level(state, now),
+            Self::Concurrency(concurrency) => concurrency.level(state, now),
         }
     }
 }
@@ -140,9 +199,9 @@ impl Rule {
 pub struct State {
     /// The last charge.
     pub at: Timestamp,
-    /// Whole units used, as of then.
+    /// Whole units used, as of then, or slots held.
     pub used: u64,
-    /// A rate's part of a unit beyond them, as a multiple of `1 / den`; 0 for a quota.
+    /// A rate's part of a unit beyond them, as a multiple of `1 / den`; 0 for all others.
     pub part: u64,
 }
 
@@ -153,12 +212,14 @@ pub struct Reading {
     pub within: bool,
     /// Whole units left, after the charge if it was made.
     pub remaining: u64,
-    /// Microseconds until more becomes available; 0 when nothing is used.
+    /// Microseconds until more becomes available; 0 when nothing is used, and for slots, which
+    /// come back when a request ends.
     pub reset_micros: u64,
-    /// Microseconds until the charge would fit: 0 when it does, `None` when it never will.
+    /// Microseconds until the charge would fit: 0 when it does, `None` when it never will. For a slot
+    /// nobody can know; a second is said.
     pub retry_micros: Option<u64>,
     /// The length the capacity is spread over, in whole seconds, at least 1: a quota's current
-    /// window, or the time an exhausted burst takes to come back.
+    /// window, or the time an exhausted burst takes to come back. 0 for slots.
     pub window_seconds: u64,
 }
 

@@ -77,8 +77,10 @@ impl Rate {
         let backlog = state.used.saturating_mul(self.den.get()).saturating_add(part);
         let drained = now.micros_since(state.at).saturating_mul(self.num.get());
         let used = backlog.min(capacity).saturating_sub(drained);
+        let beyond = backlog.saturating_sub(drained).saturating_sub(used);
         let delay = state.at.micros_since(now);
-        let refill = Refill::Flow { num: self.num, delay, full_seconds: self.full_seconds };
+        let full_seconds = self.full_seconds;
+        let refill = Refill::Flow { num: self.num, delay, beyond, full_seconds };
         Level::new(now, used, self.den, capacity, refill)
     }
 }

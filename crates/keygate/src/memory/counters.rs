@@ -1,7 +1,7 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     hash::{BuildHasher, Hash},
-    mem::{Discriminant, discriminant},
     num::NonZeroU64,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -13,9 +13,9 @@ use smallvec::SmallVec;
 use crate::{
     clock::{AnchoredClock, Clock, Timestamp},
     key::KeyId,
-    limit::{Level, Readings, Rule, State, decide},
+    limit::{Correction, Kind, Level, Readings, State, decide},
     plan::{Limit, Name, Partition},
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, SlotId, StoreError},
     record::ConsumerId,
 };
 
@@ -54,15 +54,21 @@ struct Owners<'s> {
 /// The counters of one owner.
 #[derive(Default)]
 struct Subject {
-    slots: Vec<Slot>,
+    counters: Vec<Counter>,
     keep_until: Timestamp,
 }
 
-struct Slot {
+struct Counter {
     name: Name,
-    /// A rate and a quota of one name are two counters: their states mean different things.
-    kind: Discriminant<Rule>,
-    state: State,
+    kept: Kept,
+}
+
+/// A rate and a quota of one name are two counters: their states mean different things.
+enum Kept {
+    Rate(State),
+    Quota(State),
+    /// By name, for a slot may be given back twice, or without ever having been taken.
+    Slots(BTreeSet<SlotId>),
 }
 
 impl MemoryCounters {
@@ -91,6 +97,14 @@ impl MemoryCounters {
         let shard = self.shards.get(shard_of(hash));
         shard.map(|shard| lock(shard).charge(charge, now, hash, &self.hasher)).unwrap_or_default()
     }
+
+    pub(crate) fn correct(&self, settlement: &Settlement<'_>) {
+        let now = self.clock.now();
+        let hash = self.hasher.hash_one(settlement.consumer);
+        if let Some(shard) = self.shards.get(shard_of(hash)) {
+            lock(shard).settle(settlement, now, hash, &self.hasher);
+        }
+    }
 }
 
 impl Default for MemoryCounters {
@@ -108,6 +122,11 @@ impl fmt::Debug for MemoryCounters {
 impl CounterStore for MemoryCounters {
     fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
         Answer::ready(Ok(self.count(charge)))
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.correct(settlement);
+        Answer::ready(())
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
@@ -136,23 +155,55 @@ impl Shard {
         if self.sweep_at <= now || self.sweep_at > now.saturating_add(SWEEP_EVERY) {
             self.sweep(now, hasher);
         }
-        let counts = |partition| charge.limits.iter().any(|limit| limit.partition() == partition);
-        let mut owners = Owners {
-            consumer: counts(Partition::Consumer)
-                .then(|| self.consumers.of(charge.consumer, consumer_hash, hasher)),
-            key: counts(Partition::Key)
-                .then(|| self.keys.of(&charge.key, hasher.hash_one(charge.key), hasher)),
-        };
+        let mut owners =
+            self.owners(charge.consumer, charge.key, charge.limits, consumer_hash, hasher);
         let mut levels: SmallVec<[Level; 4]> = SmallVec::new();
         levels
             .extend(charge.limits.iter().map(|limit| limit.rule().level(owners.state(limit), now)));
         let readings = decide(&mut levels, charge.cost);
         if charge.cost > 0 && readings.iter().all(|reading| reading.within) {
             for (limit, level) in charge.limits.iter().zip(&levels) {
-                owners.keep(limit, level);
+                owners.keep(limit, level, charge.slot);
             }
         }
         readings
+    }
+
+    fn settle(
+        &mut self,
+        settlement: &Settlement<'_>,
+        now: Timestamp,
+        consumer_hash: u64,
+        hasher: &Hasher,
+    ) {
+        let Settlement { consumer, key, limits, correction, slot } = *settlement;
+        let mut owners = self.owners(consumer, key, limits, consumer_hash, hasher);
+        for limit in limits {
+            if limit.is_concurrency() {
+                owners.release(limit, slot);
+            } else if correction != Correction::None {
+                let mut level = limit.rule().level(owners.state(limit), now);
+                level.correct(correction);
+                owners.keep(limit, &level, None);
+            }
+        }
+    }
+
+    /// The owners of these limits.
+    fn owners(
+        &mut self,
+        consumer: &ConsumerId,
+        key: KeyId,
+        limits: &[Limit],
+        consumer_hash: u64,
+        hasher: &Hasher,
+    ) -> Owners<'_> {
+        let counts = |partition| limits.iter().any(|limit| limit.partition() == partition);
+        Owners {
+            consumer: counts(Partition::Consumer)
+                .then(|| self.consumers.of(consumer, consumer_hash, hasher)),
+            key: counts(Partition::Key).then(|| self.keys.of(&key, hasher.hash_one(key), hasher)),
+        }
     }
 
     fn reset(&mut self, owner: Owner<'_>, consumer_hash: u64, hasher: &Hasher) {
@@ -174,9 +225,15 @@ impl Owners<'_> {
         self.of(limit).map(|subject| subject.state(limit)).unwrap_or_default()
     }
 
-    fn keep(&mut self, limit: &Limit, level: &Level) {
+    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
         if let Some(subject) = self.of(limit) {
-            subject.keep(limit, level);
+            subject.keep(limit, level, slot);
+        }
+    }
+
+    fn release(&mut self, limit: &Limit, slot: Option<SlotId>) {
+        if let (Some(subject), Some(slot)) = (self.of(limit), slot) {
+            subject.release(limit, slot);
         }
     }
 
@@ -197,14 +254,14 @@ impl<K: Clone + Eq + Hash> Subjects<K> {
     }
 
     fn forget(&mut self, owner: &K, hash: u64) {
-        if let Ok(entry) = self.0.find_entry(hash, |(other, _)| other == owner) {
-            entry.remove();
+        if let Ok(mut entry) = self.0.find_entry(hash, |(other, _)| other == owner) {
+            entry.get_mut().1.forget_usage();
         }
     }
 
     /// Forgets what says nothing any more, and gives back room that was needed once.
     fn sweep(&mut self, now: Timestamp, hasher: &Hasher) {
-        self.0.retain(|(_, subject)| subject.keep_until > now);
+        self.0.retain(|(_, subject)| subject.keep_until > now || subject.holds_slots());
         if self.0.len() < self.0.capacity() / 4 {
             self.0.shrink_to(self.0.len() * 2, |(owner, _)| hasher.hash_one(owner));
         }
@@ -219,31 +276,86 @@ impl<K> Default for Subjects<K> {
 
 impl Subject {
     fn state(&self, limit: &Limit) -> State {
-        let slot = self.slots.iter().find(|slot| slot.is(limit));
-        slot.map(|slot| slot.state).unwrap_or_default()
+        let counter = self.counters.iter().find(|counter| counter.is(limit));
+        counter.map(|counter| counter.kept.state()).unwrap_or_default()
     }
 
-    fn keep(&mut self, limit: &Limit, level: &Level) {
-        self.keep_until = self.keep_until.max(level.keep_until());
-        match self.slots.iter_mut().find(|slot| slot.is(limit)) {
-            Some(slot) => slot.state = level.state(),
-            None => {
-                // Once for each limit of a plan, and there may be millions of owners.
-                self.slots.reserve_exact(1);
-                self.slots.push(Slot::new(limit, level.state()));
-            }
+    /// Slots come back by requests that end, not by time.
+    fn holds_slots(&self) -> bool {
+        self.counters.iter().any(|counter| counter.kept.holds_slots())
+    }
+
+    fn forget_usage(&mut self) {
+        self.counters.retain(|counter| counter.kept.holds_slots());
+        self.keep_until = Timestamp::default();
+    }
+
+    /// Keeps what a charge left, and the slot that it took.
+    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
+        if !limit.is_concurrency() {
+            self.keep_until = self.keep_until.max(level.keep_until());
+        }
+        let known = self.counters.iter().position(|counter| counter.is(limit));
+        let place = known.unwrap_or_else(|| {
+            // Once for each limit of a plan, and there may be millions of owners.
+            self.counters.reserve_exact(1);
+            self.counters.push(Counter::new(limit));
+            self.counters.len().saturating_sub(1)
+        });
+        match self.counters.get_mut(place).map(|counter| &mut counter.kept) {
+            Some(Kept::Rate(state) | Kept::Quota(state)) => *state = level.state(),
+            Some(Kept::Slots(slots)) => slots.extend(slot),
+            None => {}
+        }
+    }
+
+    fn release(&mut self, limit: &Limit, slot: SlotId) {
+        let counter = self.counters.iter_mut().find(|counter| counter.is(limit));
+        if let Some(Kept::Slots(slots)) = counter.map(|counter| &mut counter.kept) {
+            slots.remove(&slot);
         }
     }
 }
 
-impl Slot {
-    fn new(limit: &Limit, state: State) -> Self {
-        let kind = discriminant(limit.rule());
-        Self { name: limit.name().clone(), kind, state }
+impl Counter {
+    fn new(limit: &Limit) -> Self {
+        Self { name: limit.name().clone(), kept: Kept::nothing(limit.rule().kind()) }
     }
 
     fn is(&self, limit: &Limit) -> bool {
-        self.name.is(limit.name()) && self.kind == discriminant(limit.rule())
+        self.name.is(limit.name()) && self.kept.kind() == limit.rule().kind()
+    }
+}
+
+impl Kept {
+    fn nothing(kind: Kind) -> Self {
+        match kind {
+            Kind::Rate => Self::Rate(State::default()),
+            Kind::Quota => Self::Quota(State::default()),
+            Kind::Concurrency => Self::Slots(BTreeSet::new()),
+        }
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Rate(_) => Kind::Rate,
+            Self::Quota(_) => Kind::Quota,
+            Self::Slots(_) => Kind::Concurrency,
+        }
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Rate(state) | Self::Quota(state) => *state,
+            Self::Slots(slots) => {
+                let held = slots.len().try_into().unwrap_or(u64::MAX);
+                State { used: held, ..State::default() }
+            }
+        }
+    }
+
+    fn holds_slots(&self) -> bool {
+        matches!(self, Self::Slots(slots) if !slots.is_empty())
     }
 }
 

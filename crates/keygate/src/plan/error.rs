@@ -108,12 +108,12 @@ pub enum PlanMistake {
         /// What would be right.
         expected: &'static str,
     },
-    /// A limit is neither a rate nor a quota, or both.
+    /// A limit has no rule, or more than one.
     #[error(
-        "a limit is either a `rate` (with `burst`) or a `quota` (with `per`); this one has {given}"
+        "a limit has one of `rate` (with `burst`), `quota` (with `per`) and `concurrency`; this one has {given}"
     )]
     Rule {
-        /// Which of the two it has.
+        /// How many of them it has.
         given: &'static str,
     },
     /// A field that has no meaning beside the others.

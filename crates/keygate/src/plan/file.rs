@@ -36,6 +36,7 @@ struct LimitTable {
     rate: Option<String>,
     burst: Option<u64>,
     quota: Option<u64>,
+    concurrency: Option<u64>,
     per: Option<String>,
     zone: Option<String>,
     anchor: Option<u8>,
@@ -77,23 +78,31 @@ fn plan(text: &str, name: &str, table: PlanTable) -> Result<Plan, PlanError> {
 }
 
 fn limit(table: LimitTable) -> Result<LimitBuilder, PlanMistake> {
-    let builder = match (&table.rate, table.quota) {
-        (Some(rate), None) => {
-            refuse_calendar_fields(&table)?;
+    let builder = match (&table.rate, table.quota, table.concurrency) {
+        (Some(rate), None, None) => {
+            refuse_calendar_fields(
+                &table,
+                "a rate flows evenly and knows no calendar; only a `quota` does",
+            )?;
             let spec = rate_spec(rate)?;
             let spec = table.burst.map_or(spec, |burst| spec.burst(burst));
             Limit::rate(table.name, spec)
         }
-        (None, Some(amount)) => {
-            if table.burst.is_some() {
-                let because = "a quota has no burst; add a `rate` limit beside it";
-                return Err(PlanMistake::Misplaced { field: "burst", because });
-            }
+        (None, Some(amount), None) => {
+            refuse_burst(&table, "a quota has no burst; add a `rate` limit beside it")?;
             let period = period(&table)?;
             Limit::quota(table.name, amount, period)
         }
-        (None, None) => return Err(PlanMistake::Rule { given: "neither" }),
-        (Some(_), Some(_)) => return Err(PlanMistake::Rule { given: "both" }),
+        (None, None, Some(slots)) => {
+            refuse_burst(&table, "a concurrency has no burst; add a `rate` limit beside it")?;
+            refuse_calendar_fields(
+                &table,
+                "a slot comes back when its request ends; only a `quota` has a calendar",
+            )?;
+            Limit::concurrency(table.name, slots)
+        }
+        (None, None, None) => return Err(PlanMistake::Rule { given: "none" }),
+        _ => return Err(PlanMistake::Rule { given: "several" }),
     };
     let builder = builder.partition(table.partition).operations(table.operations);
     Ok(match table.on_failure {
@@ -117,7 +126,14 @@ fn rate_spec(given: &str) -> Result<RateSpec, PlanMistake> {
     }
 }
 
-fn refuse_calendar_fields(table: &LimitTable) -> Result<(), PlanMistake> {
+fn refuse_burst(table: &LimitTable, because: &'static str) -> Result<(), PlanMistake> {
+    if table.burst.is_none() {
+        return Ok(());
+    }
+    Err(PlanMistake::Misplaced { field: "burst", because })
+}
+
+fn refuse_calendar_fields(table: &LimitTable, because: &'static str) -> Result<(), PlanMistake> {
     let calendar = [
         ("per", table.per.is_some()),
         ("zone", table.zone.is_some()),
@@ -126,10 +142,7 @@ fn refuse_calendar_fields(table: &LimitTable) -> Result<(), PlanMistake> {
     ];
     match calendar.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
-        Some((field, _)) => {
-            let because = "a rate flows evenly and knows no calendar; only a `quota` does";
-            Err(PlanMistake::Misplaced { field, because })
-        }
+        Some((field, _)) => Err(PlanMistake::Misplaced { field, because }),
     }
 }
 
@@ -267,6 +280,7 @@ mod tests {
               { name = "monthly", quota = 20000, per = "month", anchor = 15 },
               { name = "weekly",  quota = 20000, per = "week", week_start = "sunday" },
               { name = "search",  rate = "60/min", burst = 5, operations = ["search"], partition = "key", on_failure = "closed" },
+              { name = "atonce",  concurrency = 10 },
             ]
             [plans.pro]
             "#,
@@ -274,12 +288,14 @@ mod tests {
         .unwrap();
         assert_eq!(plans.names(), "free, pro");
         let free = plans.find("free").unwrap();
-        assert_eq!(free.limits().len(), 5);
-        assert_eq!(free.charges(None).len(), 4);
+        assert_eq!(free.limits().len(), 6);
+        assert_eq!(free.charges(None).len(), 5);
         let search = crate::plan::Name::parse("search").unwrap();
         let counted = free.charges(Some(&search));
-        assert_eq!(counted.len(), 5);
-        let search = counted.last().unwrap();
+        assert_eq!(counted.len(), 6);
+        let at_once = counted.last().unwrap();
+        assert_eq!((at_once.rule().capacity(), at_once.on_failure()), (10, OnFailure::Open));
+        let search = &counted[4];
         assert_eq!((search.partition(), search.on_failure()), (Partition::Key, OnFailure::Closed));
         assert_eq!(search.rule().capacity(), 5);
     }
@@ -330,8 +346,18 @@ mod tests {
                 "field `burst` has no meaning here",
             ),
             (r#"{ name = "d", rate = "1/s", zone = "UTC" }"#, "field `zone` has no meaning here"),
-            (r#"{ name = "d", rate = "1/s", quota = 3 }"#, "this one has both"),
-            (r#"{ name = "d" }"#, "this one has neither"),
+            (r#"{ name = "d", rate = "1/s", quota = 3 }"#, "this one has several"),
+            (r#"{ name = "d", rate = "1/s", concurrency = 3 }"#, "this one has several"),
+            (r#"{ name = "d" }"#, "this one has none"),
+            (r#"{ name = "d", concurrency = 0 }"#, "field `concurrency` is 0; give at least 1"),
+            (
+                r#"{ name = "d", concurrency = 1, burst = 3 }"#,
+                "field `burst` has no meaning here: a concurrency has no burst",
+            ),
+            (
+                r#"{ name = "d", concurrency = 1, per = "day" }"#,
+                "field `per` has no meaning here: a slot comes back",
+            ),
             (
                 r#"{ name = "d", rate = "1/s", brust = 3 }"#,
                 "unknown field `brust`, expected one of",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Name, PlanMistake};
 use crate::{
-    limit::{Quota, Rate, Rule, RuleError},
+    limit::{Concurrency, Kind, Quota, Rate, Rule, RuleError},
     period::Period,
 };
 
@@ -27,6 +27,12 @@ impl Limit {
     /// An allowance of `amount` units in each window of `period`.
     pub fn quota(name: impl Into<String>, amount: u64, period: Period) -> LimitBuilder {
         LimitBuilder::new(name.into(), RuleSpec::Quota { amount, period })
+    }
+
+    /// At most `slots` requests at once. A request holds its slot until its response has been sent, and
+    /// for as long as somebody holds its [`Admission`](crate::verdict::Admission).
+    pub fn concurrency(name: impl Into<String>, slots: u64) -> LimitBuilder {
+        LimitBuilder::new(name.into(), RuleSpec::Concurrency { slots })
     }
 
     /// The name: with the owner, it names the budget.
@@ -57,6 +63,19 @@ impl Limit {
     #[must_use]
     pub fn on_failure(&self) -> OnFailure {
         self.on_failure
+    }
+
+    /// Whether it counts requests that are under way.
+    #[must_use]
+    pub fn is_concurrency(&self) -> bool {
+        self.rule.kind() == Kind::Concurrency
+    }
+
+    /// Whether what the other counts is counted here, for the same owner.
+    pub(crate) fn has_counter_of(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.rule.kind() == other.rule.kind()
+            && self.partition == other.partition
     }
 
     /// What one of `replicas` processes may use of it while they cannot count together: the limit
@@ -90,7 +109,7 @@ pub enum Partition {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// Admit uncounted, and mark the admission: the default of rates.
+    /// Admit uncounted, and mark the admission: the default of rates and concurrencies.
     Open,
     /// Refuse with 503: the default of quotas.
     Closed,
@@ -167,6 +186,7 @@ impl RateSpec {
 enum RuleSpec {
     Rate(RateSpec),
     Quota { amount: u64, period: Period },
+    Concurrency { slots: u64 },
 }
 
 /// A limit in the making; [`PlanBuilder::limit`](super::PlanBuilder::limit) takes it and checks it.
@@ -207,8 +227,8 @@ impl LimitBuilder {
         self
     }
 
-    /// What happens when the counter store fails: open for rates, closed for quotas unless said
-    /// otherwise.
+    /// What happens when the counter store fails: closed for quotas and open for all others
+    /// unless said otherwise.
     pub fn on_failure(self, on_failure: OnFailure) -> Self {
         Self { on_failure: Some(on_failure), ..self }
     }
@@ -227,6 +247,11 @@ impl LimitBuilder {
                 let quota = Quota::new(amount, period)
                     .map_err(|error| PlanMistake::Number { field: "quota", error })?;
                 (Rule::Quota(quota), OnFailure::Closed)
+            }
+            RuleSpec::Concurrency { slots } => {
+                let concurrency = Concurrency::new(slots)
+                    .map_err(|error| PlanMistake::Number { field: "concurrency", error })?;
+                (Rule::Concurrency(concurrency), OnFailure::Open)
             }
         };
         Ok(Limit {

@@ -70,6 +70,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub(crate) struct Charged {
     limits: Arc<[Limit]>,
+    /// Those that count what a request weighs, if some count that it is there.
+    weighing: Option<Arc<Charged>>,
     pub(crate) last_policy: LastPolicy,
 }
 
@@ -111,7 +113,23 @@ impl Plan {
 
 impl Charged {
     pub(crate) fn new(limits: impl Iterator<Item = Limit>) -> Arc<Self> {
-        Arc::new(Self { limits: limits.collect(), last_policy: LastPolicy::default() })
+        let (limits, last_policy): (Arc<[Limit]>, _) = (limits.collect(), LastPolicy::default());
+        let weighing = limits.iter().any(Limit::is_concurrency).then(|| {
+            let weighing = limits.iter().filter(|limit| !limit.is_concurrency());
+            let (limits, last_policy) = (weighing.cloned().collect(), LastPolicy::default());
+            Arc::new(Self { limits, weighing: None, last_policy })
+        });
+        Arc::new(Self { limits, weighing, last_policy })
+    }
+
+    /// Whether a request takes a slot.
+    pub(crate) fn takes_slot(&self) -> bool {
+        self.weighing.is_some()
+    }
+
+    /// What more of a request that has its slot is charged by.
+    pub(crate) fn weighing(self: &Arc<Self>) -> &Arc<Self> {
+        self.weighing.as_ref().unwrap_or(self)
     }
 
     fn of(limits: &[Limit], operation: Option<&Name>) -> Arc<Self> {

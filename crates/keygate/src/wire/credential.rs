@@ -2,12 +2,18 @@
 
 use smallvec::SmallVec;
 
-use super::{RequestHead, RequestHeadMut, Wire};
+use super::{
+    Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, reply::CONTENT_TYPE, websocket,
+};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
 pub(super) const ORIGIN: &str = "origin";
 pub(super) const PREFLIGHT_METHOD: &str = "access-control-request-method";
+
+/// Headers that mean something else: no key stands in them as their whole value.
+pub(super) const TAKEN: [&str; 5] =
+    [AUTHORIZATION, ORIGIN, PREFLIGHT_METHOD, CONTENT_TYPE, websocket::PROTOCOL];
 
 /// What people call the parameter, for a helpful word where queries are off.
 const USUAL_PARAMETER: &str = "api_key";
@@ -25,6 +31,8 @@ pub(crate) enum Place {
     /// The header of this index in the wire's list.
     Header(usize),
     Query,
+    /// Among the subprotocols of a WebSocket.
+    Subprotocol,
 }
 
 /// A request without a usable credential.
@@ -37,8 +45,7 @@ pub(crate) struct NoCredential {
 pub(crate) struct Survey<'r> {
     /// The one credential of the request. The same text in two places is one credential.
     pub(crate) credential: Result<Extraction<'r>, NoCredential>,
-    /// Whether scripts of another origin may want to read the fields.
-    pub(crate) cross_origin: bool,
+    pub(crate) manner: Manner,
 }
 
 /// The credentials found so far.
@@ -73,7 +80,7 @@ impl Wire {
     /// Looks through the headers once.
     pub(crate) fn survey<'r>(&self, request: &'r impl RequestHead) -> Survey<'r> {
         let mut found = Found::default();
-        let (mut cross_origin, mut authorizations) = (false, 0_usize);
+        let (mut manner, mut authorizations) = (Manner::default(), 0_usize);
         for (name, value) in request.headers() {
             if name == AUTHORIZATION {
                 authorizations = authorizations.saturating_add(1);
@@ -81,7 +88,9 @@ impl Wire {
                     found.take(text, Place::Authorization);
                 }
             } else if name == ORIGIN {
-                cross_origin = true;
+                manner.cross_origin = true;
+            } else if name == CONTENT_TYPE {
+                manner.grpc = manner.grpc.or_else(|| GrpcDialect::of(value));
             } else if let Some(index) = self.headers.iter().position(|header| header == name) {
                 found.take(value, Place::Header(index));
             }
@@ -91,13 +100,16 @@ impl Wire {
                 found.take(value.as_bytes(), Place::Query);
             }
         }
+        for text in self.keys_among_subprotocols(request) {
+            found.take(text, Place::Subprotocol);
+        }
         // Of two lines, whatever stands before us may have looked at the other one.
         found.ambiguous |= authorizations > 1
             && found
                 .extraction
                 .as_ref()
                 .is_some_and(|it| it.places.contains(&Place::Authorization));
-        Survey { credential: self.sole(found, request), cross_origin }
+        Survey { credential: self.sole(found, request), manner }
     }
 
     fn sole<'r>(
@@ -124,31 +136,40 @@ impl Wire {
         };
         let authorization = request.headers().any(is_ours).then_some(Place::Authorization);
         let query = self.query.is_some().then_some(Place::Query);
+        let subprotocol = self.subprotocol.is_some().then_some(Place::Subprotocol);
         let headers = (0..self.headers.len()).map(Place::Header);
-        authorization.into_iter().chain(headers).chain(query).collect()
+        authorization.into_iter().chain(headers).chain(query).chain(subprotocol).collect()
     }
 
     /// Hides a credential that stood in these places.
     pub(crate) fn conceal(&self, places: &[Place], request: &mut impl RequestHeadMut) {
         for place in places {
-            let header = match *place {
-                Place::Authorization => AUTHORIZATION,
-                Place::Header(index) => match self.headers.get(index) {
-                    Some(name) => name,
-                    None => continue,
-                },
+            match *place {
+                Place::Authorization => self.hide(AUTHORIZATION, request),
+                Place::Header(index) => {
+                    if let Some(name) = self.headers.get(index) {
+                        self.hide(name, request);
+                    }
+                }
                 Place::Query => {
                     if let Some(rest) = self.without_parameter(request) {
                         request.set_path_and_query(&rest);
                     }
-                    continue;
                 }
-            };
-            if self.strip {
-                request.remove(header);
-            } else {
-                request.mark_sensitive(header);
+                Place::Subprotocol => match self.other_subprotocols(request) {
+                    Some(others) if others.is_empty() => request.remove(websocket::PROTOCOL),
+                    Some(others) => request.replace(websocket::PROTOCOL, &others),
+                    None => {}
+                },
             }
+        }
+    }
+
+    fn hide(&self, header: &str, request: &mut impl RequestHeadMut) {
+        if self.strip {
+            request.remove(header);
+        } else {
+            request.mark_sensitive(header);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{FieldValue, Wire};
+use super::{FieldValue, Manner, Wire};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
 /// Header fields to append to a response: names in lower case, values of visible ASCII.
@@ -61,7 +61,7 @@ impl RateLimitFields {
 
 impl Wire {
     /// The fields for a response to a counted request.
-    pub(crate) fn fields(&self, counted: &Counted, cross_origin: bool) -> Fields {
+    pub(crate) fn fields(&self, counted: &Counted, manner: Manner) -> Fields {
         let mut fields = Fields::new();
         let Some(charged) = counted.charged() else {
             return fields;
@@ -81,7 +81,7 @@ impl Wire {
             fields.push((LEGACY_REMAINING, reading.remaining.to_string().into()));
             fields.push((LEGACY_RESET, reset.to_string().into()));
         }
-        if cross_origin {
+        if manner.cross_origin {
             fields.push((EXPOSE_HEADERS, self.rate_limit_fields.exposed().to_owned().into()));
         }
         fields
@@ -97,29 +97,18 @@ fn nearest_to_its_end(counted: &Counted) -> Option<(&Limit, &Reading)> {
     counted.iter().min_by_key(|(_, reading)| (reading.remaining, u64::MAX - reading.reset_micros))
 }
 
-/// A structured-field list with one item a limit, named by a quoted string. Names of limits hold no
-/// character that would need an escape.
-fn list(counted: &Counted, parameters: impl Fn(&Limit, &Reading) -> [Parameter; 2]) -> String {
-    let items =
-        || counted.iter().map(|(it, reading)| (it.name().as_str(), parameters(it, reading)));
+/// A structured-field list with one item a limit. Names of limits hold no character that would need an
+/// escape.
+fn list<'c>(counted: &'c Counted, item: impl Fn(&'c Limit, &'c Reading) -> Item<'c>) -> String {
+    let items = || counted.iter().map(|(limit, reading)| item(limit, reading));
     // Measured first: a string with room to spare is copied, or carries its spare room along.
-    let length = |(name, parameters): (&str, [Parameter; 2])| {
-        let parameters = parameters.iter().map(Parameter::len).sum::<usize>();
-        GAP.len() + QUOTE.len() + name.len() + QUOTE.len() + parameters
-    };
-    let mut text =
-        String::with_capacity(items().map(length).sum::<usize>().saturating_sub(GAP.len()));
-    for (name, parameters) in items() {
+    let length = items().map(|item| GAP.len() + item.len()).sum::<usize>();
+    let mut text = String::with_capacity(length.saturating_sub(GAP.len()));
+    for item in items() {
         if !text.is_empty() {
             text.push_str(GAP);
         }
-        text.push_str(QUOTE);
-        text.push_str(name);
-        text.push_str(QUOTE);
-        for parameter in parameters {
-            text.push_str(parameter.key);
-            text.push_str(itoa::Buffer::new().format(parameter.value));
-        }
+        item.write(&mut text);
     }
     text
 }
@@ -127,14 +116,54 @@ fn list(counted: &Counted, parameters: impl Fn(&Limit, &Reading) -> [Parameter; 
 const GAP: &str = ", ";
 const QUOTE: &str = "\"";
 
-fn policy(limit: &Limit, reading: &Reading) -> [Parameter; 2] {
+/// Slots are told in a unit of their own, and for no length of time.
+fn policy<'c>(limit: &'c Limit, reading: &Reading) -> Item<'c> {
     let capacity = Parameter::new(";q=", limit.rule().capacity());
-    [capacity, Parameter::new(";w=", reading.window_seconds)]
+    if limit.is_concurrency() {
+        return Item::new(limit, capacity, None, ";qu=\"concurrent-requests\"");
+    }
+    Item::new(limit, capacity, Some(Parameter::new(";w=", reading.window_seconds)), "")
 }
 
-fn service_limit(_: &Limit, reading: &Reading) -> [Parameter; 2] {
+fn service_limit<'c>(limit: &'c Limit, reading: &Reading) -> Item<'c> {
     let remaining = Parameter::new(";r=", reading.remaining);
-    [remaining, Parameter::new(";t=", whole_seconds(reading.reset_micros))]
+    let reset = || Parameter::new(";t=", whole_seconds(reading.reset_micros));
+    Item::new(limit, remaining, (!limit.is_concurrency()).then(reset), "")
+}
+
+/// What is told of one limit: its name as a quoted string, and parameters.
+struct Item<'c> {
+    name: &'c str,
+    first: Parameter,
+    second: Option<Parameter>,
+    rest: &'static str,
+}
+
+impl<'c> Item<'c> {
+    fn new(
+        limit: &'c Limit,
+        first: Parameter,
+        second: Option<Parameter>,
+        rest: &'static str,
+    ) -> Self {
+        Self { name: limit.name().as_str(), first, second, rest }
+    }
+
+    fn len(&self) -> usize {
+        let second = self.second.as_ref().map_or(0, Parameter::len);
+        QUOTE.len() + self.name.len() + QUOTE.len() + self.first.len() + second + self.rest.len()
+    }
+
+    fn write(&self, text: &mut String) {
+        text.push_str(QUOTE);
+        text.push_str(self.name);
+        text.push_str(QUOTE);
+        self.first.write(text);
+        if let Some(second) = &self.second {
+            second.write(text);
+        }
+        text.push_str(self.rest);
+    }
 }
 
 struct Parameter {
@@ -150,5 +179,10 @@ impl Parameter {
     fn len(&self) -> usize {
         let digits = self.value.checked_ilog10().unwrap_or(0).saturating_add(1);
         self.key.len() + usize::try_from(digits).unwrap_or(0)
+    }
+
+    fn write(&self, text: &mut String) {
+        text.push_str(self.key);
+        text.push_str(itoa::Buffer::new().format(self.value));
     }
 }

@@ -1,10 +1,13 @@
 //! Refusals as responses: problem details (RFC 9457), challenges (RFC 6750), Retry-After (RFC 9110).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
     API_KEY, Fields, Wire,
     fields::{EXPOSE_HEADERS, whole_seconds},
+    grpc::GrpcCode,
 };
 use crate::{
     plan::Name,
@@ -12,18 +15,15 @@ use crate::{
     verdict::{Reason, Rejection},
 };
 
-const CONTENT_TYPE: &str = "content-type";
+pub(super) const CONTENT_TYPE: &str = "content-type";
 const PROBLEM_JSON: &str = "application/problem+json";
-const RETRY_AFTER: &str = "retry-after";
+pub(super) const RETRY_AFTER: &str = "retry-after";
 const WWW_AUTHENTICATE: &str = "www-authenticate";
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
-
-/// Seconds to wait while a store is out of reach.
-const RETRY_UNAVAILABLE_SECONDS: u64 = 1;
 
 /// A response as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +38,12 @@ pub struct Reply {
 }
 
 /// What a reason looks like to a client. One row a reason: the table of the wire.
-struct Row {
-    status: u16,
+pub(super) struct Row {
+    pub(super) status: u16,
+    pub(super) grpc: GrpcCode,
     kind: &'static str,
     title: &'static str,
-    detail: &'static str,
+    pub(super) detail: &'static str,
     /// The `error` of the challenge; `None` for no challenge, empty for one without an error.
     challenge: Option<&'static str>,
 }
@@ -50,20 +51,23 @@ struct Row {
 impl Row {
     const fn unauthorized(error: &'static str, detail: &'static str) -> Self {
         let (kind, title) = ("about:blank", "Unauthorized");
-        Self { status: 401, kind, title, detail, challenge: Some(error) }
+        let grpc = GrpcCode::UNAUTHENTICATED;
+        Self { status: 401, grpc, kind, title, detail, challenge: Some(error) }
     }
 
     const fn limited(detail: &'static str) -> Self {
         let (kind, title) = (QUOTA_EXCEEDED, "Quota exceeded");
-        Self { status: 429, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::RESOURCE_EXHAUSTED;
+        Self { status: 429, grpc, kind, title, detail, challenge: None }
     }
 
     const fn unavailable(detail: &'static str) -> Self {
         let (kind, title) = (REDUCED_CAPACITY, "Temporarily reduced capacity");
-        Self { status: 503, kind, title, detail, challenge: None }
+        let grpc = GrpcCode::UNAVAILABLE;
+        Self { status: 503, grpc, kind, title, detail, challenge: None }
     }
 
-    const fn of(reason: Reason) -> Self {
+    pub(super) const fn of(reason: Reason) -> Self {
         const TOKEN: &str = "invalid_token";
         match reason {
             // RFC 6750, section 3.1: a request without authentication gets no error code.
@@ -80,6 +84,7 @@ impl Row {
             Reason::KeyNotYetValid => Self::unauthorized(TOKEN, "This key is not valid yet."),
             Reason::AmbiguousCredential => Self {
                 status: 400,
+                grpc: GrpcCode::INVALID_ARGUMENT,
                 kind: "about:blank",
                 title: "Bad Request",
                 detail: "More than one credential was sent. Send one key, once.",
@@ -87,6 +92,7 @@ impl Row {
             },
             Reason::InsufficientScope => Self {
                 status: 403,
+                grpc: GrpcCode::PERMISSION_DENIED,
                 kind: "about:blank",
                 title: "Forbidden",
                 detail: "This key, or its plan, lacks a scope that is needed here.",
@@ -94,6 +100,9 @@ impl Row {
             },
             Reason::RateLimited => Self::limited("Too many requests at once. Slow down."),
             Reason::QuotaExhausted => Self::limited("The allowance of this period is used up."),
+            Reason::TooManyConcurrent => {
+                Self::limited("As many requests as may be are under way. Wait for one to end.")
+            }
             Reason::CostExceedsLimit => {
                 Self::limited("This request weighs more than the plan can ever allow at once.")
             }
@@ -118,6 +127,13 @@ struct Problem<'a> {
 
 impl Wire {
     pub(crate) fn reply(&self, rejection: &Rejection) -> Reply {
+        match rejection.manner().grpc {
+            Some(dialect) => self.grpc_reply(dialect, rejection),
+            None => self.problem_reply(rejection),
+        }
+    }
+
+    fn problem_reply(&self, rejection: &Rejection) -> Reply {
         let row = Row::of(rejection.reason());
         let problem = Problem {
             r#type: row.kind,
@@ -127,8 +143,8 @@ impl Wire {
             code: rejection.reason().code(),
             violated_policies: rejection.violated(),
         };
-        let mut headers = self.fields(rejection.counted(), rejection.is_cross_origin());
-        if row.status == 503 && rejection.is_cross_origin() {
+        let mut headers = self.fields(rejection.counted(), rejection.manner());
+        if row.status == 503 && rejection.manner().cross_origin {
             headers.push((EXPOSE_HEADERS, "Retry-After".to_owned().into()));
         }
         headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned().into()));
@@ -138,7 +154,8 @@ impl Wire {
                 self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
             headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge.into())));
         }
-        if let Some(seconds) = retry_after(row.status, rejection) {
+        if let Some(wait) = rejection.retry_after() {
+            let seconds = whole_seconds(micros(wait)).max(1);
             headers.push((RETRY_AFTER, seconds.to_string().into()));
         }
         // A struct of text and numbers always serializes.
@@ -173,13 +190,6 @@ impl Wire {
     }
 }
 
-/// The longest wait of what refused, in whole seconds and at least one; nothing if one of them will
-/// never fit.
-fn retry_after(status: u16, rejection: &Rejection) -> Option<u64> {
-    if status == 503 {
-        return Some(RETRY_UNAVAILABLE_SECONDS);
-    }
-    let failed = rejection.counted().failed();
-    let waits: Option<Vec<u64>> = failed.map(|(_, reading)| reading.retry_micros).collect();
-    waits?.into_iter().max().map(|micros| whole_seconds(micros).max(1))
+pub(super) fn micros(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)
 }

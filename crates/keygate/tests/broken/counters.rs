@@ -12,10 +12,11 @@ use keygate::{
     memory::MemoryCounters,
     period::Period,
     plan::{Limit, LimitBuilder, Partition, Plan, RateSpec},
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
     record::ConsumerId,
 };
 
+use super::settling::{Held, settle_with, take_anyway, take_by_weight};
 use crate::common::{Counters, Together, manual_clock, others_first};
 
 /// What a counter store does wrong.
@@ -53,6 +54,18 @@ pub(crate) enum CounterFault {
     WindowIsOneSecondTooLong,
     ResetsNothing,
     ResetsTheConsumerWithAKey,
+    ResetsSlots,
+    SlotsByWeight,
+    NeverReleases,
+    CountsSlotsWithoutNames,
+    TakesSlotsWhenRefused,
+    SettlesTheConsumerOnly,
+    ForgetsExtra,
+    CutsExtraAtTheCapacity,
+    ExtraIsOneMore,
+    ForgetsRefunds,
+    RefundsWhateverTheTime,
+    RefundsTwice,
 }
 
 use CounterFault as F;
@@ -91,6 +104,23 @@ pub(crate) const COUNTER_FAULTS: &[(CounterFault, &str)] = &[
     (F::NeverForgets, "state_always_expires"),
     (F::ResetsNothing, "reset_forgets_usage"),
     (F::ResetsTheConsumerWithAKey, "reset_forgets_usage"),
+    (F::ResetsSlots, "reset_forgets_usage"),
+    (F::SlotsByWeight, "slots_are_exact"),
+    (F::NeverReleases, "slots_are_exact"),
+    (F::CountsSlotsWithoutNames, "slots_are_exact"),
+    (F::TakesSlotsWhenRefused, "slots_are_exact"),
+    (F::ChargesLimitByLimit, "slots_are_exact"),
+    (F::ChecksThenCounts, "slots_are_exact"),
+    (F::SettlesTheConsumerOnly, "slots_are_exact"),
+    (F::ForgetsExtra, "extra_is_owed"),
+    (F::CutsExtraAtTheCapacity, "extra_is_owed"),
+    (F::ExtraIsOneMore, "extra_is_owed"),
+    (F::SettlesTheConsumerOnly, "extra_is_owed"),
+    (F::ForgetsRefunds, "refund_is_bounded"),
+    (F::RefundsWhateverTheTime, "refund_is_bounded"),
+    (F::RefundsTwice, "refund_is_bounded"),
+    (F::SettlesTheConsumerOnly, "refund_is_bounded"),
+    (F::RefundsWhateverTheTime, "agrees_with_limit"),
     (F::RemainingIsOneTooMany, "agrees_with_limit"),
     (F::WindowIsOneSecondTooLong, "agrees_with_limit"),
     (F::RetryIsOneMicrosecondLate, "agrees_with_limit"),
@@ -102,6 +132,7 @@ struct BrokenCounters {
     fault: CounterFault,
     inner: MemoryCounters,
     seen: Mutex<Seen>,
+    held: Held,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +156,7 @@ pub(crate) fn broken_counters(fault: CounterFault) -> Counters {
         fault,
         inner: MemoryCounters::new(counting),
         seen: Mutex::default(),
+        held: Held::default(),
     });
     let counted = Arc::clone(&store);
     Counters {
@@ -161,11 +193,20 @@ impl CounterStore for BrokenCounters {
         })
     }
 
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        settle_with(self.fault, &self.inner, &self.held, settlement);
+        Answer::ready(())
+    }
+
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
         match (self.fault, owner) {
             (F::ResetsNothing, _) => Answer::ready(Ok(())),
             (F::ResetsTheConsumerWithAKey, Owner::Key { consumer, .. }) => {
                 self.inner.reset(Owner::Consumer(consumer))
+            }
+            (F::ResetsSlots, Owner::Consumer(consumer)) => {
+                self.held.release_all(consumer, &self.inner);
+                self.inner.reset(owner)
             }
             _ => self.inner.reset(owner),
         }
@@ -232,6 +273,12 @@ impl BrokenCounters {
     /// What is told wrongly, or done wrongly after counting.
     fn distort(&self, charge: &Charge<'_>, mut readings: Readings) -> Readings {
         let refused = readings.iter().any(|reading| !reading.within);
+        match self.fault {
+            F::TakesSlotsWhenRefused if refused => take_anyway(&self.inner, charge),
+            F::SlotsByWeight if !refused => take_by_weight(&self.inner, charge),
+            _ if !refused => self.held.keep(charge),
+            _ => {}
+        }
         if refused && self.fault == F::ChargesTheRefused {
             let one = Charge { cost: 1, ..*charge };
             let _ = pollster::block_on(self.inner.charge(&one));
@@ -343,6 +390,7 @@ fn rebuilt(limit: &Limit, name: String, capacity: u64) -> Limit {
             Limit::rate(name, RateSpec::per_micros(num, den).burst(capacity))
         }
         Rule::Quota(quota) => Limit::quota(name, capacity, quota.period().clone()),
+        Rule::Concurrency(_) => Limit::concurrency(name, capacity),
         other => panic!("{other:?} is not known here"),
     };
     build(builder.partition(limit.partition()))

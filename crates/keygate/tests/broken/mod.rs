@@ -2,4 +2,5 @@
 
 pub(crate) mod counters;
 pub(crate) mod keys;
+mod settling;
 pub(crate) mod usage;

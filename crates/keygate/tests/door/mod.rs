@@ -1,6 +1,6 @@
 //! A gate by a manual clock, and somebody who knocks.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use keygate::{
@@ -9,9 +9,8 @@ use keygate::{
     memory::MemoryKeys,
     plan::Plans,
     port::{KeyFilter, KeyStore},
-    record::Caller,
     requirement::Requirement,
-    verdict::{Admission, Reason, Rejection},
+    verdict::{Admission, Passage, Reason, Rejection},
     wire::RequestHead,
 };
 
@@ -77,7 +76,7 @@ impl Door {
         counted.iter().map(|(_, reading)| reading.remaining).collect()
     }
 
-    fn admit(&self, key: &str, cost: u64) -> Result<Admission, Rejection> {
+    fn admit(&self, key: &str, cost: u64) -> Result<Passage, Rejection> {
         let requirement = Arc::new(Requirement::default().cost(cost));
         let request = Request(format!("Bearer {key}"));
         let presented = self.gate.present(&request, &requirement).unwrap();
@@ -105,7 +104,11 @@ impl RequestHead for Request {
         std::iter::once(("authorization", self.0.as_bytes()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    fn admission(&self) -> Option<&Admission> {
+        None
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
         None
     }
 }

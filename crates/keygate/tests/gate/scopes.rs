@@ -156,5 +156,5 @@ fn a_caller_says_what_the_gate_would() {
     assert!(caller.may(&"orders:write".parse().unwrap()));
     assert!(!caller.may(&"users:read".parse().unwrap()));
     assert_eq!(caller.attribute("country"), Some("FR"));
-    assert_eq!(caller.key_id(), key.record.id);
+    assert_eq!(caller.key_id(), Some(key.record.id));
 }

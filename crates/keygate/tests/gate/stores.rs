@@ -5,7 +5,7 @@ use std::{future::pending, num::NonZeroU64, sync::Mutex};
 use keygate::{
     limit::Readings,
     memory::MemoryCounters,
-    port::{Answer, Charge, CounterStore, Owner, StoreError},
+    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub(crate) enum Mood {
     Silent,
     /// They answer without a reading.
     Mute,
+    /// They count, and nobody hears of it.
+    Lost,
+    /// They count, and say that they failed.
+    Late,
 }
 
 /// Counters in memory, and how they do.
@@ -51,7 +55,24 @@ impl CounterStore for MoodyCounters {
             Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
+            Mood::Lost => {
+                let counted = self.counters.charge(charge);
+                Answer::later(async {
+                    let _ = counted.await;
+                    pending().await
+                })
+            }
+            Mood::Late => {
+                let counted = self.counters.charge(charge);
+                Answer::later(async {
+                    counted.await.and_then(|_| Err(StoreError::new("broken, but counted")))
+                })
+            }
         }
+    }
+
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.counters.settle(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

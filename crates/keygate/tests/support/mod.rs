@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex},
 };
 
@@ -13,10 +14,9 @@ use keygate::{
     key::KeyId,
     keyring::{Issued, NewKey},
     port::{Answer, StoreError, UsageStore},
-    record::Caller,
     requirement::Requirement,
     usage::{Outcome, Rollup, UsageEvent, UsageQuery},
-    verdict::{Admission, Rejection},
+    verdict::{Admission, Passage, Rejection},
     wire::{FieldValue, RequestHead, RequestHeadMut},
 };
 
@@ -32,7 +32,8 @@ pub(crate) struct Request {
     pub(crate) query: Option<String>,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) sensitive: Vec<String>,
-    pub(crate) caller: Option<Caller>,
+    pub(crate) admission: Option<Admission>,
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Request {
@@ -48,7 +49,8 @@ impl Request {
             query,
             headers: Vec::new(),
             sensitive: Vec::new(),
-            caller: None,
+            admission: None,
+            peer: None,
         }
     }
 
@@ -79,8 +81,12 @@ impl RequestHead for Request {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
-        self.caller.as_ref()
+    fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 
@@ -91,6 +97,11 @@ impl RequestHeadMut for Request {
 
     fn remove(&mut self, header: &str) {
         self.headers.retain(|(name, _)| name != header);
+    }
+
+    fn replace(&mut self, header: &'static str, value: &str) {
+        self.remove(header);
+        self.headers.push((header.to_owned(), value.into()));
     }
 
     fn set_path_and_query(&mut self, text: &str) {
@@ -160,7 +171,7 @@ impl Desk {
         &self,
         request: &Request,
         requirement: &Arc<Requirement>,
-    ) -> Result<Admission, Rejection> {
+    ) -> Result<Passage, Rejection> {
         let presented = self.gate.present(request, requirement);
         pollster::block_on(self.gate.admit(presented.expect("this needs a key")))
     }

@@ -1,10 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use keygate::{
     Caller, Gate, NewKey,
     gate::GateBuilder,
     requirement::Requirement,
-    verdict::{Admission, Reason},
+    verdict::{Admission, Passage, Reason},
     wire::RequestHead,
 };
 use keygate_redis::{Address, RedisStore};
@@ -68,7 +68,7 @@ impl Service {
         self.store.close(PATIENCE).await.unwrap();
     }
 
-    async fn admit(&self, key: &str, requirement: Requirement) -> Result<Admission, Reason> {
+    async fn admit(&self, key: &str, requirement: Requirement) -> Result<Passage, Reason> {
         let presented =
             self.gate.present(&Request(format!("Bearer {key}")), &Arc::new(requirement));
         self.gate.admit(presented.unwrap()).await.map_err(|rejection| rejection.reason())
@@ -108,7 +108,11 @@ impl RequestHead for Request {
         std::iter::once(("authorization", self.0.as_bytes()))
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    fn admission(&self) -> Option<&Admission> {
+        None
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
         None
     }
 }

@@ -3,7 +3,9 @@
 mod amounts;
 mod model;
 mod scene;
+mod settling;
 mod shares;
+mod slots;
 mod time;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +16,9 @@ pub use self::{
         denied_moves_nothing, over_capacity_never_fits, quota_is_exact,
     },
     model::agrees_with_limit,
+    settling::{extra_is_owed, refund_is_bounded},
     shares::{partitions_are_strangers, plan_change_keeps_usage, reset_forgets_usage},
+    slots::slots_are_exact,
     time::{period_turns_over, reset_never_lies, retry_is_honest, state_always_expires},
 };
 use super::{Job, Law};
@@ -81,5 +85,8 @@ pub const LAWS: &[Law<dyn CounterHarness>] = &[
     },
     Law { name: "state_always_expires", check: |harness| Box::pin(state_always_expires(harness)) },
     Law { name: "reset_forgets_usage", check: |harness| Box::pin(reset_forgets_usage(harness)) },
+    Law { name: "slots_are_exact", check: |harness| Box::pin(slots_are_exact(harness)) },
+    Law { name: "extra_is_owed", check: |harness| Box::pin(extra_is_owed(harness)) },
+    Law { name: "refund_is_bounded", check: |harness| Box::pin(refund_is_bounded(harness)) },
     Law { name: "agrees_with_limit", check: |harness| Box::pin(agrees_with_limit(harness)) },
 ];

@@ -7,9 +7,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     conformance::{Coverage, random::Random, require},
-    limit::{Level, Reading, Readings, State, decide},
+    limit::{Correction, Level, Reading, Readings, State, decide},
     period::{AnchorDay, Period},
     plan::{Limit, Partition, RateSpec},
+    port::SlotId,
 };
 
 /// Seeds of the traces that are always run.
@@ -26,7 +27,7 @@ pub async fn agrees_with_limit(harness: &dyn CounterHarness) -> Coverage {
     for seed in SEEDS {
         let plans = if moves { moving_plans(law) } else { calm_plans(law, harness).await };
         for limits in plans {
-            trace(law, harness, &limits, seed, if moves { 300 } else { 60 }).await;
+            Trace::new(law, harness, &limits, seed).run(if moves { 300 } else { 60 }).await;
         }
     }
     if moves {
@@ -52,6 +53,7 @@ fn moving_plans(law: &str) -> Vec<Arc<[Limit]>> {
                 Limit::quota("monthly", 300, month),
             ],
         ),
+        limits(law, [Limit::concurrency("parallel", 4), rate(7, 3_000_000, 50)]),
     ]
 }
 
@@ -62,33 +64,74 @@ async fn calm_plans(law: &str, harness: &dyn CounterHarness) -> Vec<Arc<[Limit]>
     let per_key = Limit::rate("own", RateSpec::per_day(300).burst(15)).per_key();
     vec![
         limits(law, [pace.clone()]),
-        limits(law, [pace, Limit::quota("daily", 40, period), per_key]),
+        limits(law, [pace.clone(), Limit::quota("daily", 40, period), per_key]),
+        limits(
+            law,
+            [pace, Limit::concurrency("parallel", 4), Limit::concurrency("own", 3).per_key()],
+        ),
     ]
 }
 
-async fn trace(
+/// Charges of two keys of one consumer, settlements among them.
+struct Trace<'l> {
     law: &'static str,
-    harness: &dyn CounterHarness,
-    limits: &[Limit],
+    harness: &'l dyn CounterHarness,
+    limits: &'l [Limit],
     seed: u64,
-    steps: u32,
-) {
-    let mut random = Random::new(seed);
-    let first = Scene::new(law, harness);
-    let mut keys = [first.other_key(), first].map(|scene| (scene, Model::new(limits)));
-    for step in 0..steps {
-        if harness.stands_still() {
-            harness.pass(Duration::from_micros(span(&mut random))).await;
+    random: Random,
+    /// The key at hand, and the other one.
+    keys: [(Scene, Model<'l>, Vec<SlotId>); 2],
+}
+
+impl<'l> Trace<'l> {
+    fn new(
+        law: &'static str,
+        harness: &'l dyn CounterHarness,
+        limits: &'l [Limit],
+        seed: u64,
+    ) -> Self {
+        let first = Scene::new(law, harness);
+        let keys = [first.other_key(), first];
+        let keys = keys.map(|scene| (scene, Model::new(limits), Vec::new()));
+        Self { law, harness, limits, seed, random: Random::new(seed), keys }
+    }
+
+    async fn run(mut self, steps: u32) {
+        for step in 0..steps {
+            if self.harness.stands_still() {
+                self.harness.pass(Duration::from_micros(self.span())).await;
+            }
+            self.keys.rotate_left(usize::from(self.random.below(2) == 1));
+            if self.random.below(4) == 0 {
+                self.settle().await;
+            } else if !self.charge(step).await {
+                return;
+            }
         }
-        keys.rotate_left(usize::from(random.below(2) == 1));
-        let cost = random.one_of(&[0, 1, 1, 1, 2, 3, 5, 50]);
-        let [(scene, model), (_, other)] = &mut keys;
-        let before = harness.now().await;
-        let readings = scene.charge(limits, cost).await;
-        let between = (before, harness.now().await);
+    }
+
+    /// Mostly short, sometimes none at all, now and then past the end of some window; but a store
+    /// need not wait a day for a slot.
+    fn span(&mut self) -> u64 {
+        let (second, day) = (1_000_000, 86_400_000_000);
+        let slots = self.limits.iter().any(Limit::is_concurrency);
+        let far = if slots { [second; 3] } else { [3_600 * second, day, 30 * day] };
+        let [hour, day, month] = far;
+        let most = self.random.one_of(&[1, 2, 1_000, second, second, hour, day, month]);
+        self.random.below(most)
+    }
+
+    /// Whether the trace can go on.
+    async fn charge(&mut self, step: u32) -> bool {
+        let (law, seed) = (self.law, self.seed);
+        let cost = self.random.one_of(&[0, 1, 1, 1, 2, 3, 5, 50]);
+        let [(scene, model, held), (_, other, _)] = &mut self.keys;
+        let before = self.harness.now().await;
+        let (readings, slot) = scene.take(self.limits, cost).await;
+        let between = (before, self.harness.now().await);
         let Some((least, most)) = model.judge(cost, between) else {
             // The edge of this decision lies between the two looks at the clock.
-            return;
+            return false;
         };
         for ((reading, least), most) in readings.iter().zip(&least).zip(&most) {
             require(
@@ -99,18 +142,30 @@ async fn trace(
                 ),
             );
         }
+        held.extend(slot);
         if fits(&readings) && cost > 0 {
             model.charge(cost, between);
             other.share(model);
         }
+        true
     }
-}
 
-/// Mostly short, sometimes none at all, now and then past the end of some window.
-fn span(random: &mut Random) -> u64 {
-    let (second, day) = (1_000_000, 86_400_000_000);
-    let most = random.one_of(&[1, 2, 1_000, second, second, 3_600 * second, day, 30 * day]);
-    random.below(most)
+    /// Corrects what nobody need have charged, and gives back the slot that was taken last.
+    async fn settle(&mut self) {
+        let units = self.random.one_of(&[0, 1, 1, 2, 3, 5, 50]);
+        let after_micros = self.random.one_of(&[0, 1, 1_000, 1_000_000, 90_000_000_000]);
+        let correction = match self.random.below(3) {
+            0 => Correction::None,
+            1 => Correction::Extra(units),
+            _ => Correction::Refund { units, after_micros },
+        };
+        let [(scene, model, held), (_, other, _)] = &mut self.keys;
+        let slot = held.pop();
+        let before = self.harness.now().await;
+        scene.settle(self.limits, correction, slot).await;
+        model.settle(correction, slot, (before, self.harness.now().await));
+        other.share(model);
+    }
 }
 
 /// The states that one key sees, as they would be had each charge been made at the earliest and at
@@ -150,6 +205,27 @@ impl<'l> Model<'l> {
         self.earliest = earliest;
     }
 
+    fn settle(
+        &mut self,
+        correction: Correction,
+        slot: Option<SlotId>,
+        (before, after): (Timestamp, Timestamp),
+    ) {
+        let settled = |states: &[State], correction, now| -> Vec<State> {
+            let mut levels = self.levels(states, now);
+            for level in &mut levels {
+                level.correct(correction);
+                slot.into_iter().for_each(|_| level.release());
+            }
+            levels.iter().map(Level::state).collect()
+        };
+        let earliest = settled(&self.earliest, correction, before);
+        // What came back while it was settled may count as come back.
+        let later = later(correction, after.micros_since(before));
+        self.latest = settled(&self.latest, later, after);
+        self.earliest = earliest;
+    }
+
     /// Takes over the counters of the consumer, which another key of it has moved.
     fn share(&mut self, from: &Self) {
         let shared = self.limits.iter().map(|limit| limit.partition() == Partition::Consumer);
@@ -165,6 +241,15 @@ impl<'l> Model<'l> {
     fn levels(&self, states: &[State], now: Timestamp) -> Vec<Level> {
         let pairs = self.limits.iter().zip(states);
         pairs.map(|(limit, state)| limit.rule().level(*state, now)).collect()
+    }
+}
+
+fn later(correction: Correction, micros: u64) -> Correction {
+    match correction {
+        Correction::Refund { units, after_micros } => {
+            Correction::Refund { units, after_micros: after_micros.saturating_add(micros) }
+        }
+        other => other,
     }
 }
 

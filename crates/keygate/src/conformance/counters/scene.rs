@@ -6,11 +6,11 @@ use super::CounterHarness;
 use crate::{
     clock::Timestamp,
     conformance::{broken, require, sound},
-    key::KeyId,
-    limit::{Reading, Readings},
+    key::{KeyId, random_u64},
+    limit::{Correction, Reading, Readings},
     period::Period,
     plan::{Limit, LimitBuilder, Partition, Plan, PlanBuilder, RateSpec},
-    port::{Charge, CounterStore, Owner},
+    port::{Charge, CounterStore, Owner, Settlement, SlotId},
     record::ConsumerId,
 };
 
@@ -48,11 +48,50 @@ impl Scene {
     }
 
     pub(super) async fn charge(&self, limits: &[Limit], cost: u64) -> Readings {
-        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost };
+        self.take(limits, cost).await.0
+    }
+
+    /// Charges, and names the slot that the request has if the charge fits.
+    pub(super) async fn take(&self, limits: &[Limit], cost: u64) -> (Readings, Option<SlotId>) {
+        let takes_slot = cost > 0 && limits.iter().any(Limit::is_concurrency);
+        let slot = takes_slot.then(|| SlotId::new(sound(random_u64(), self.law), 0));
+        let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot };
         let readings = sound(self.store.charge(&charge).await, self.law);
         let (given, right) = (readings.len(), limits.len());
         require(given == right, self.law, format_args!("{given} readings of {right} limits"));
-        readings
+        let slot = slot.filter(|_| fits(&readings));
+        (readings, slot)
+    }
+
+    /// Charges what must fit, and names the slot that is held since.
+    pub(super) async fn hold(&self, limits: &[Limit], cost: u64) -> SlotId {
+        match self.take(limits, cost).await {
+            (_, Some(slot)) => slot,
+            (readings, None) => broken(
+                self.law,
+                format_args!("a request of cost {cost} has no slot though it fits: {readings:?}"),
+            ),
+        }
+    }
+
+    /// Gives back a slot.
+    pub(super) async fn release(&self, limits: &[Limit], slot: SlotId) {
+        self.settle(limits, Correction::None, Some(slot)).await;
+    }
+
+    /// Corrects what was charged.
+    pub(super) async fn correct(&self, limits: &[Limit], correction: Correction) {
+        self.settle(limits, correction, None).await;
+    }
+
+    pub(super) async fn settle(
+        &self,
+        limits: &[Limit],
+        correction: Correction,
+        slot: Option<SlotId>,
+    ) {
+        let (consumer, key) = (&self.consumer, self.key);
+        self.store.settle(&Settlement { consumer, key, limits, correction, slot }).await;
     }
 
     /// The reading of a single limit.

@@ -72,7 +72,8 @@ pub async fn plan_change_keeps_usage(harness: &dyn CounterHarness) -> Coverage {
     Coverage::Whole
 }
 
-/// After a reset an owner has everything again, and nobody else has more.
+/// After a reset an owner has everything again, and nobody else has more; but slots that are held
+/// stay held.
 pub async fn reset_forgets_usage(harness: &dyn CounterHarness) -> Coverage {
     let law = "reset_forgets_usage";
     let period = calm_period(harness).await;
@@ -99,7 +100,30 @@ pub async fn reset_forgets_usage(harness: &dyn CounterHarness) -> Coverage {
     first.spend(&limits, 5).await;
     require_eq(&first.remaining(&limits).await, &vec![4, 4, 0], law, "what was used since");
     Scene::new(law, harness).reset(Partition::Consumer).await;
+    held_slots_stay(law, harness).await;
     Coverage::Whole
+}
+
+/// A reset ends no request that is under way.
+async fn held_slots_stay(law: &'static str, harness: &dyn CounterHarness) {
+    let limits = limits(
+        law,
+        [
+            Limit::concurrency("parallel", 3),
+            Limit::rate("pace", still_rate(9)),
+            Limit::concurrency("own", 2).per_key(),
+        ],
+    );
+    let scene = Scene::new(law, harness);
+    let held = [scene.hold(&limits, 4).await, scene.hold(&limits, 4).await];
+    scene.reset(Partition::Key).await;
+    scene.reset(Partition::Consumer).await;
+    require_eq(&scene.remaining(&limits).await, &vec![1, 9, 0], law, "slots held in a reset");
+    scene.overspend(&limits, 1).await;
+    for slot in held {
+        scene.release(&limits, slot).await;
+    }
+    require_eq(&scene.remaining(&limits).await, &vec![3, 9, 2], law, "slots given back since");
 }
 
 /// Two plans list the limit among others, in another order, for other operations.

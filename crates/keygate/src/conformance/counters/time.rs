@@ -17,7 +17,7 @@ use crate::{
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a harness must be willing to wait for before calendar windows can turn over.
-const WINDOWS: Duration = Duration::from_secs(100 * 86_400);
+pub(super) const WINDOWS: Duration = Duration::from_secs(100 * 86_400);
 
 /// A microsecond before the retry it is refused, on time it is admitted.
 pub async fn retry_is_honest(harness: &dyn CounterHarness) -> Coverage {
@@ -42,7 +42,7 @@ pub async fn retry_is_honest(harness: &dyn CounterHarness) -> Coverage {
 }
 
 /// Charges until refused and waits as told, so many times.
-async fn for_retry(
+pub(super) async fn for_retry(
     scene: &Scene,
     harness: &dyn CounterHarness,
     limits: &[Limit],

@@ -1,0 +1,315 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use super::{Counted, Rejection, Verdict};
+use crate::{
+    clock::Timestamp,
+    gate::{Pending, Taken},
+    limit::Correction,
+    record::Caller,
+    usage::Outcome,
+    wire::{Fields, ResponseHead},
+};
+
+/// What is known of an admitted request.
+pub struct Admitted {
+    caller: Caller,
+    taken: Taken,
+    /// Units so far: what was charged at the gate, and since then by its admissions.
+    cost: AtomicU64,
+    /// Those of them that the counters of the gate did not see: the store failed, or the plan named other
+    /// limits by then. They cannot be given back there.
+    elsewhere: AtomicU64,
+    pending: Pending,
+    /// How it ended, and when that was known.
+    ended: OnceLock<(Outcome, Timestamp)>,
+    /// Admissions at hand. With the last one the request is over.
+    open: AtomicUsize,
+}
+
+impl Admitted {
+    /// Who called.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What it weighs, in units, as far as that is known now.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost.load(Ordering::Relaxed)
+    }
+
+    /// What each limit said at the gate.
+    #[must_use]
+    pub fn counted(&self) -> &Counted {
+        &self.taken.counted
+    }
+
+    /// Whether the shared counters could not be reached, so that the failure policy of the limits
+    /// decided: admitted uncounted, or counted in this process against its share.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.taken.degraded
+    }
+
+    fn end(&self, outcome: Outcome) {
+        // Whoever comes second has nothing new to say.
+        let _ = self.ended.set((outcome, self.pending.now()));
+    }
+
+    fn conclude(&self) {
+        if self.taken.slot.is_some() {
+            self.pending.settle(&self.caller, &self.taken, Correction::None, self.taken.slot);
+        }
+        let aborted = || (Outcome::Aborted, self.pending.now());
+        let (outcome, at) = *self.ended.get_or_init(aborted);
+        self.pending.meter(outcome, self.cost(), at);
+    }
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("caller", &self.caller)
+            .field("cost", &self.cost())
+            .field("counted", &self.taken.counted)
+            .field("degraded", &self.taken.degraded)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An admitted request, in the hands of whoever serves it. Handlers find it in the request's
+/// extensions. Cheap to clone.
+///
+/// Most handlers need none of it. It is for costs that are not known at the gate: each message of a
+/// stream is [`charge`](Self::charge)d as it comes, and what a request weighed in the end is
+/// [`settle_cost`](Self::settle_cost)d. All of it draws on the plan of the caller, and is metered
+/// with the request, as one.
+///
+/// A request is over when it was answered and nobody holds its admission any more. Until then it keeps
+/// its slot, if its plan limits how many requests are under way at once, and is not metered: a
+/// handler that answers at once and works on in the background keeps a clone.
+#[must_use = "a request without an admission at hand is over"]
+pub struct Admission(Arc<Admitted>);
+
+impl Admission {
+    pub(crate) fn new(caller: Caller, cost: u64, taken: Taken, pending: Pending) -> Self {
+        Self(Arc::new(Admitted {
+            caller,
+            taken,
+            cost: AtomicU64::new(cost),
+            elsewhere: AtomicU64::new(0),
+            pending,
+            ended: OnceLock::new(),
+            open: AtomicUsize::new(1),
+        }))
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.0.caller()
+    }
+
+    /// What is known of the request.
+    #[must_use]
+    pub fn admitted(&self) -> &Admitted {
+        &self.0
+    }
+
+    /// Charges more of the same request: a message of a WebSocket or of a stream, `cost` units, with
+    /// the limits of the request's operation. It takes no slot, for the request has one.
+    ///
+    /// The key is looked at again, and its plan as it is now: one that was revoked or has expired
+    /// since is refused. A charge that is refused consumes nothing.
+    ///
+    /// ```
+    /// # use keygate::{gate::Gate, plan::Plans, verdict::{Admission, Rejection}};
+    /// async fn converse(admission: Admission, messages: Vec<String>) -> Result<(), Rejection> {
+    ///     for message in messages {
+    ///         let units = 1 + u64::try_from(message.len()).unwrap_or(u64::MAX) / 1024;
+    ///         if let Err(rejection) = admission.charge(units).await {
+    ///             // `reason()` tells why, `retry_after()` how long to wait.
+    ///             return Err(rejection);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The rejection, with its reason and how long to wait.
+    pub async fn charge(&self, cost: u64) -> Result<Counted, Rejection> {
+        let it = &*self.0;
+        let more = it.pending.charge_more(&it.caller, cost).await?;
+        if !it.taken.includes(&more) {
+            add(&it.elsewhere, cost);
+        }
+        add(&it.cost, cost);
+        Ok(more.counted)
+    }
+
+    /// Says what the request weighs as a whole, in units, once that is known: the tokens of an answer,
+    /// the bytes of a download. The limits that counted it at the gate are corrected by the
+    /// difference.
+    ///
+    /// What is missing is taken even beyond a limit, which then denies the next requests until it has
+    /// come back. What was taken too much is given back, as far as it has not come back by itself.
+    /// Said again, the last word counts. The fields of the response tell what was known at the
+    /// gate.
+    ///
+    /// ```
+    /// # use keygate::verdict::Admission;
+    /// # fn complete(_: &str) -> (String, u64) { (String::new(), 0) }
+    /// fn answer(admission: &Admission, prompt: &str) -> String {
+    ///     let (text, tokens) = complete(prompt);
+    ///     admission.settle_cost(tokens);
+    ///     text
+    /// }
+    /// ```
+    pub fn settle_cost(&self, cost: u64) {
+        let it = &*self.0;
+        let before = it.cost.swap(cost, Ordering::Relaxed);
+        let elsewhere = it.elsewhere.load(Ordering::Relaxed);
+        let here = |units: u64| units.saturating_sub(elsewhere);
+        let correction = it.pending.correction(here(before), here(cost));
+        if correction != Correction::None {
+            it.pending.settle(&it.caller, &it.taken, correction, None);
+        }
+    }
+
+    pub(crate) fn is_of(&self, gate: u64) -> bool {
+        self.0.pending.is_of(gate)
+    }
+}
+
+impl Clone for Admission {
+    fn clone(&self) -> Self {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        // As for any count of references: what others did must be seen by whoever concludes.
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.conclude();
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// An admitted request on its way through the service: what an adapter holds.
+///
+/// [`settle`](Self::settle) it once the status of the response is known. Dropped unsettled the request
+/// is metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered,
+/// and refunded where its route says so, as a failure of the service.
+#[derive(Debug)]
+#[must_use = "a passage that is dropped is metered as aborted; settle it"]
+pub struct Passage {
+    admission: Admission,
+    /// Whether this layer of the gate counted the request, and has not said yet how it ended.
+    counts: bool,
+}
+
+impl Passage {
+    /// Through the layer that counted the request.
+    pub(crate) fn first(admission: Admission) -> Self {
+        Self { admission, counts: true }
+    }
+
+    /// Through another layer of the same gate.
+    pub(crate) fn further(admission: Admission) -> Self {
+        Self { admission, counts: false }
+    }
+
+    /// What the handler is handed.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.admission.caller()
+    }
+
+    /// What is known of the request.
+    #[must_use]
+    pub fn admitted(&self) -> &Admitted {
+        self.admission.admitted()
+    }
+
+    /// The header fields to append to the response. Empty for a further layer of the same gate.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        if !self.counts {
+            return Fields::new();
+        }
+        let it = self.admitted();
+        it.pending.fields(&it.taken.counted)
+    }
+
+    /// The status to [`settle`](Self::settle) with: that of the response, or what amounts to it where
+    /// the protocol says it elsewhere.
+    #[must_use]
+    pub fn status_of(&self, response: &impl ResponseHead) -> u16 {
+        self.admitted().pending.status_of(response)
+    }
+
+    /// What the body of the response is to hold until it has been sent; nothing unless the plan limits
+    /// how many requests are under way at once.
+    #[must_use]
+    pub fn for_body(&self) -> Option<Admission> {
+        let holds = self.counts && self.admitted().taken.slot.is_some();
+        holds.then(|| self.admission.clone())
+    }
+
+    /// The service has answered with this status; `None` if it failed without one.
+    pub fn settle(mut self, status: Option<u16>) -> Verdict {
+        if std::mem::take(&mut self.counts) {
+            self.answered(status);
+        }
+        Verdict::Admitted(Arc::clone(&self.admission.0))
+    }
+
+    fn answered(&self, status: Option<u16>) {
+        let it = self.admitted();
+        if it.pending.refunds(status) {
+            self.admission.settle_cost(0);
+        }
+        it.end(Outcome::answered(status));
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if !self.counts {
+            return;
+        }
+        // A service that panics has failed; otherwise nobody waits for its answer any more.
+        if std::thread::panicking() {
+            self.answered(None);
+        } else {
+            self.admitted().end(Outcome::Aborted);
+        }
+    }
+}
+
+fn add(sum: &AtomicU64, units: u64) {
+    let add = |sum: u64| Some(sum.saturating_add(units));
+    // It always has something to say.
+    let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+}

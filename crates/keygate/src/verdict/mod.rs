@@ -1,0 +1,27 @@
+//! The two verdicts, and why a request is refused.
+
+mod admission;
+mod counted;
+mod reason;
+mod rejection;
+
+use std::sync::Arc;
+
+pub(crate) use self::rejection::Refusal;
+pub use self::{
+    admission::{Admission, Admitted, Passage},
+    counted::Counted,
+    reason::Reason,
+    rejection::Rejection,
+};
+
+/// What a gate concluded about a request. Adapters put it into the extensions of the response, for
+/// logging and tracing layers around them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The request went on to the service.
+    Admitted(Arc<Admitted>),
+    /// The request was answered by the gate.
+    Rejected(Rejection),
+}
