@@ -21,6 +21,12 @@ pub(crate) fn api_axum() -> &'static Path {
     PROGRAM.get_or_init(|| built("api_axum"))
 }
 
+/// The same API in actix-web.
+pub(crate) fn api_actix() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("api_actix"))
+}
+
 /// The operator's command.
 pub(crate) fn keygate() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -1,6 +1,7 @@
 use std::{
     ffi::OsStr,
     net::SocketAddr,
+    path::Path,
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -16,7 +17,7 @@ use crate::{
     time::PATIENCE,
 };
 
-/// `api_axum`, about to be started on a free port.
+/// `api_axum`, or the same in actix-web, about to be started on a free port.
 #[derive(Debug)]
 pub struct ApiAxum {
     command: Command,
@@ -26,7 +27,17 @@ impl ApiAxum {
     /// With the Redis at this URL.
     #[must_use]
     pub fn at(redis: &str) -> Self {
-        let mut command = api(program::api_axum());
+        Self::of(program::api_axum(), redis)
+    }
+
+    /// `api_actix`, with the Redis at this URL.
+    #[must_use]
+    pub fn in_actix_at(redis: &str) -> Self {
+        Self::of(program::api_actix(), redis)
+    }
+
+    fn of(program: &Path, redis: &str) -> Self {
+        let mut command = api(program);
         command.env("KEYGATE_REDIS_URL", redis);
         Self { command }
     }

@@ -1,17 +1,21 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use keygate::{
-    clock::Timestamp,
+    clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
-    limit::Readings,
+    limit::{Correction, Readings},
     plan::{Limit, LimitBuilder, Plan, PlanBuilder},
-    port::{Charge, CounterStore, StoreError},
+    port::{Charge, CounterStore, Settlement, StoreError},
     record::ConsumerId,
 };
 use keygate_tests::RedisServer;
+use tokio::runtime::Handle;
 
 use crate::{
-    counters::RedisCounters,
+    counters::{CHARGE, CORRECT, RedisCounters, TAKE, settle::Settling},
     guard::{Bounds, Guard},
     layout::Layout,
     script::Script,
@@ -20,6 +24,9 @@ use crate::{
 
 /// Long enough for a machine that does much else.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long slots are leased.
+const LEASE: Duration = Duration::from_secs(30);
 
 const TIME: &str = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]";
 const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";
@@ -31,13 +38,18 @@ pub(super) fn replica(server: &RedisServer) -> RedisCounters {
 
 /// The same, of any form of Redis.
 pub(super) fn replica_at(url: &str) -> RedisCounters {
+    leasing(url, LEASE)
+}
+
+/// The same, with another lease of slots.
+pub(super) fn leasing(url: &str, lease: Duration) -> RedisCounters {
     let link = link_to(url);
     let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
-    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None)
+    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None, lease)
 }
 
 /// Whether a counter of another plan still says something.
-const KEPT: &str = "if struct.unpack('>I6', counter, 22) * 1000 > now then";
+const KEPT: &str = "and kept(limit) * 1000 > now then";
 
 /// A replica whose script takes the time from the key `now`, and is the same otherwise.
 pub(super) fn stepped_replica(server: &RedisServer) -> RedisCounters {
@@ -46,16 +58,27 @@ pub(super) fn stepped_replica(server: &RedisServer) -> RedisCounters {
 
 /// A stepped replica that forgets nothing, as the arithmetic by itself does not.
 pub(super) fn unforgetting_replica(server: &RedisServer) -> RedisCounters {
-    with_script(server, &[(TIME, STEPPED), (KEPT, "if true then")])
+    with_script(server, &[(TIME, STEPPED), (KEPT, "then")])
 }
 
 fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters {
-    let mut text = include_str!("../charge.lua").to_owned();
-    for (from, to) in changes {
-        assert_eq!(text.matches(from).count(), 1, "{from}");
-        text = text.replace(from, to);
+    let changed = |script: &str| {
+        let mut text = script.to_owned();
+        for (from, to) in changes {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, to);
+        }
+        Script::new(text.leak())
+    };
+    let replica = replica(server);
+    let (link, clock) = (Arc::clone(&replica.link), Arc::clone(&replica.clock));
+    let (layout, runtime) = (replica.layout.clone(), Handle::current());
+    RedisCounters {
+        charge: changed(CHARGE),
+        take: changed(TAKE),
+        settling: Settling::new(link, layout, clock, changed(CORRECT), runtime),
+        ..replica
     }
-    RedisCounters { charge: Script::new(text.leak()), ..replica(server) }
 }
 
 /// Sets the clock of [`stepped_replica`].
@@ -63,8 +86,9 @@ pub(super) async fn set_clock(replica: &RedisCounters, now: Timestamp) {
     let mut set = redis::cmd("SET");
     set.arg("now").arg(now.micros());
     replica.link.query::<()>(&set, DEADLINE).await.unwrap();
-    // Of the window that was right a moment ago.
-    replica.clock.learn(now);
+    // Of the window that was right a moment ago. Exactly, however small the step.
+    let ahead = now.micros().wrapping_sub(SystemClock.now().micros()).cast_signed();
+    replica.clock.ahead.store(ahead, Relaxed);
 }
 
 pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[Limit]> {
@@ -94,6 +118,16 @@ impl Customer {
         replica.charge(&charge).await
     }
 
+    pub(super) async fn settle(
+        &self,
+        replica: &RedisCounters,
+        limits: &[Limit],
+        correction: Correction,
+    ) {
+        let (consumer, key, slot) = (&self.consumer, self.key, None);
+        replica.settle(&Settlement { consumer, key, limits, correction, slot }).await;
+    }
+
     pub(super) async fn remaining(&self, replica: &RedisCounters, limits: &[Limit]) -> Vec<u64> {
         let readings = self.charge(replica, limits, 0).await.unwrap();
         readings.iter().map(|reading| reading.remaining).collect()
@@ -104,4 +138,12 @@ impl Customer {
 #[track_caller]
 pub(super) fn assert_everything_expires(server: &RedisServer) {
     crate::testing::assert_everything_expires(server, Duration::from_secs(32 * 86_400 + 60));
+}
+
+/// How often the server carried out a command since its figures were reset.
+pub(super) fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.cli(&["info", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let calls = line.and_then(|line| line.split_once("calls=")?.1.split_once(','));
+    calls.map_or(0, |(calls, _)| calls.parse().unwrap())
 }

@@ -1,0 +1,66 @@
+//! The routes of the example APIs in axum, and how they are served.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json, Router,
+    extract::Query,
+    routing::{get, post},
+};
+use keygate::{Caller, Gate};
+use keygate_tower::KeygateLayer;
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+
+use super::{
+    answers::{self, Search},
+    environment::{GRACE, Result},
+};
+
+/// The API. Each router has one layer, with what its routes require. Whatever is not found is behind
+/// the last.
+pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
+    let keys = KeygateLayer::new(gate);
+    let searching = Router::new()
+        .route("/v1/search", get(search))
+        .layer(keys.clone().require("search:read")?.operation("search")?);
+    let ordering = Router::new()
+        .route("/v1/orders", post(order))
+        .layer(keys.clone().require("orders:write")?.operation("orders")?.cost(5));
+    let others = Router::new()
+        .route("/v1/echo", get(echo))
+        .route("/healthz", get(|| async { answers::HEALTHY }))
+        .layer(keys);
+    Ok(searching.merge(ordering).merge(others))
+}
+
+async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(answers::echo(&caller))
+}
+
+async fn search(Query(search): Query<Search>) -> Json<Value> {
+    Json(answers::search(&search))
+}
+
+async fn order(Extension(caller): Extension<Caller>) -> Json<Value> {
+    Json(answers::order(&caller))
+}
+
+/// Serves until asked to stop. Requests at hand are answered, but nobody keeps the program from
+/// ending.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    api: Router,
+    asked_to_stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let server = axum::serve(listener, api).with_graceful_shutdown(async {
+        asked_to_stop.await;
+        let _ = stopping.send(());
+    });
+    tokio::select! {
+        served = async { server.await } => served?,
+        () = async { let _ = stopped.await; sleep(GRACE).await } => {}
+    }
+    Ok(())
+}
