@@ -34,7 +34,8 @@ pub(crate) fn start_log() {
     log.with_writer(std::io::stderr).init();
 }
 
-/// The API. Each router has one layer, with what its routes require.
+/// The API. Each router has one layer, with what its routes require. Of routers that are merged, the layer
+/// of the last stands before whatever is not found.
 pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     let keys = KeygateLayer::new(gate);
     let searching = Router::new()
@@ -43,12 +44,11 @@ pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     let ordering = Router::new()
         .route("/v1/orders", post(order))
         .layer(keys.clone().require("orders:write")?.operation("orders")?.cost(5));
-    Ok(Router::new()
+    let others = Router::new()
         .route("/v1/echo", get(echo))
         .route("/healthz", get(|| async { "ok\n" }))
-        .layer(keys)
-        .merge(searching)
-        .merge(ordering))
+        .layer(keys);
+    Ok(searching.merge(ordering).merge(others))
 }
 
 async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
