@@ -40,7 +40,7 @@ pub use self::{
     python::parse_fields,
     raw::Raw,
     redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
-    replica::{ApiAxum, Replica, Replicas},
+    replica::{Api, Replica, Replicas},
     server::{Quickstart, Server},
     time::{PATIENCE, calm_zone, now},
 };

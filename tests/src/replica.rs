@@ -1,6 +1,7 @@
 use std::{
     ffi::OsStr,
     net::SocketAddr,
+    path::Path,
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -16,17 +17,21 @@ use crate::{
     time::PATIENCE,
 };
 
-/// `api_axum`, about to be started on a free port.
+/// An API over Redis, about to be started on a free port.
 #[derive(Debug)]
-pub struct ApiAxum {
+pub struct Api {
     command: Command,
 }
 
-impl ApiAxum {
-    /// With the Redis at this URL.
+impl Api {
+    /// `api_axum`, with the Redis at this URL.
     #[must_use]
-    pub fn at(redis: &str) -> Self {
-        let mut command = api(program::api_axum());
+    pub fn axum(redis: &str) -> Self {
+        Self::of(program::api_axum(), redis)
+    }
+
+    fn of(program: &Path, redis: &str) -> Self {
+        let mut command = api(program);
         command.env("KEYGATE_REDIS_URL", redis);
         Self { command }
     }
@@ -62,7 +67,7 @@ impl ApiAxum {
     }
 }
 
-/// An `api_axum` that listens. Killed on drop, by its id.
+/// An API over Redis that listens. Killed on drop, by its id.
 #[derive(Debug)]
 pub struct Replica {
     command: Command,
@@ -126,7 +131,7 @@ impl Replicas {
         let redis = RedisServer::start();
         let keygate = Keygate::at(&redis.url());
         keygate.apply(plans);
-        let replicas = [(); 3].map(|()| ApiAxum::at(&redis.url()).patient().start());
+        let replicas = [(); 3].map(|()| Api::axum(&redis.url()).patient().start());
         Self { replicas, keygate, redis, _turn: turn }
     }
 

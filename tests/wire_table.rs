@@ -1,0 +1,39 @@
+//! The wire as a table: what is sent and what must be answered, the same by every door.
+//!
+//! The rows stand in `wire_table/*.toml`. A row names all fields of its answer, but for those that are the
+//! framework's own: one that is not named must not be there.
+
+// So that the lints that spare tests spare their helpers.
+#![cfg(test)]
+
+#[path = "wire_table/door.rs"]
+mod door;
+#[path = "wire_table/expected.rs"]
+mod expected;
+#[path = "wire_table/row.rs"]
+mod row;
+#[path = "wire_table/template.rs"]
+mod template;
+
+use std::sync::LazyLock;
+
+use keygate_tests::Api;
+
+use door::{Answered, Door};
+use row::rows;
+
+static AXUM: LazyLock<Vec<Answered>> = LazyLock::new(|| Door::open(Api::axum).answers(&rows()));
+
+/// Asserts that no row was answered otherwise than it says.
+#[track_caller]
+fn assert_as_told(answered: &[Answered]) {
+    let wrong: Vec<_> = answered.iter().filter_map(|it| it.check().err()).collect();
+    let (count, all) = (wrong.len(), answered.len());
+    assert!(wrong.is_empty(), "{count} of {all} rows:\n\n{}", wrong.join("\n\n"));
+    println!("{all} rows");
+}
+
+#[test]
+fn axum_answers_as_the_table_says() {
+    assert_as_told(&AXUM);
+}

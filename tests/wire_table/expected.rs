@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use keygate_tests::Answer;
+use serde_json::{Value, json};
+
+use crate::{
+    door::Answered,
+    row::{Problem, Row, problems},
+    template::Template,
+};
+
+/// Fields that are the framework's own, of which the table says nothing, and why.
+const FRAMEWORKS_OWN: [(&str, &str); 6] = [
+    ("date", "a clock is read by the server"),
+    ("content-length", "how long a body is may be told"),
+    ("transfer-encoding", "or shown by how it is sent"),
+    ("connection", "the server says how a connection goes on"),
+    ("allow", "a router knows its methods"),
+    ("vary", "a layer for CORS knows what it looked at"),
+];
+
+/// What must be answered, but for what is the framework's own.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    status: u16,
+    /// Templates, by name.
+    fields: BTreeMap<String, String>,
+    body: Option<Body>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json(Value),
+    Text(String),
+}
+
+impl Expected {
+    #[track_caller]
+    pub(crate) fn of(answered: &Answered) -> Self {
+        let row = &answered.row;
+        let mut expected = match &row.refused {
+            Some(code) => {
+                let problem = problems().remove(code).unwrap_or_else(|| panic!("no code `{code}`"));
+                if row.grpc { Self::status(&problem) } else { Self::refusal(row, code, &problem) }
+            }
+            None => Self::answer(row, answered),
+        };
+        expected.fields.extend(row.fields.clone());
+        if row.send.starts_with("HEAD ") {
+            expected.body = Some(Body::Text(String::new()));
+        }
+        expected
+    }
+
+    fn refusal(row: &Row, code: &str, problem: &Problem) -> Self {
+        let Problem { status, r#type, title, detail, challenge, .. } = problem;
+        let detail = row.detail.as_ref().unwrap_or(detail);
+        let mut body = json!({
+            "type": r#type, "title": title, "status": status, "detail": detail, "code": code,
+        });
+        if !row.violated.is_empty() {
+            body["violated-policies"] = json!(row.violated);
+        }
+        let media = ("content-type".to_owned(), "application/problem+json".to_owned());
+        let scope = row.scope.as_deref().unwrap_or_default();
+        let challenge = challenge.iter().map(|it| it.replace("{scope}", scope));
+        let challenge = challenge.map(|challenge| ("www-authenticate".to_owned(), challenge));
+        let fields = challenge.chain([media]).collect();
+        Self { status: *status, fields, body: Some(Body::Json(body)) }
+    }
+
+    /// A refusal in terms of gRPC.
+    fn status(problem: &Problem) -> Self {
+        let fields =
+            [("grpc-status", problem.grpc.to_string()), ("grpc-message", problem.detail.clone())];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { status: 200, fields, body: Some(Body::Text(String::new())) }
+    }
+
+    fn answer(row: &Row, answered: &Answered) -> Self {
+        let json = |json: &Value| {
+            let text = answered.filled(&json.to_string());
+            Body::Json(serde_json::from_str(&text).expect("still JSON"))
+        };
+        let text = |text: &String| Body::Text(text.clone());
+        let body = row.json.as_ref().map(json).or_else(|| row.text.as_ref().map(text));
+        Self { status: row.status.expect("a status, or a refusal"), fields: BTreeMap::new(), body }
+    }
+
+    /// What is not as expected, a line each.
+    pub(crate) fn faults_of(&self, answer: &Answer) -> Vec<String> {
+        let mut faults = Vec::new();
+        if answer.status != self.status {
+            faults.push(format!("  status {}, not {}", answer.status, self.status));
+        }
+        let mut fields = told(answer);
+        for (name, template) in &self.fields {
+            match fields.remove(name) {
+                Some(value) if Template(template).fits(&value) => {}
+                Some(value) => faults.push(format!("  {name}: {value}, not {template}")),
+                None => faults.push(format!("  no {name}, where {template} is due")),
+            }
+        }
+        faults.extend(fields.iter().map(|(name, value)| format!("  {name}: {value} is not due")));
+        let text = String::from_utf8_lossy(&answer.body);
+        let (fits, due) = match &self.body {
+            None => (true, String::new()),
+            Some(Body::Text(due)) => (*due == text, format!("{due:?}")),
+            Some(Body::Json(due)) => {
+                (serde_json::from_str(&text).is_ok_and(|told: Value| told == *due), due.to_string())
+            }
+        };
+        if !fits {
+            faults.push(format!("  body {text}, not {due}"));
+        }
+        faults
+    }
+}
+
+/// All fields but the framework's own. One that stands twice has two lines.
+pub(crate) fn told(answer: &Answer) -> BTreeMap<String, String> {
+    let own = |name: &str| FRAMEWORKS_OWN.iter().any(|(own, _)| *own == name);
+    let names = answer.headers.keys().filter(|name| !own(name.as_str()));
+    let lines = |name| {
+        let values = answer.headers.get_all(name).iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>()
+    };
+    names.map(|name| (name.to_string(), lines(name).join("\n"))).collect()
+}
