@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use keygate::{clock::Timestamp, key::KeyId, record::ConsumerId, usage::Granularity};
+use keygate::{clock::Timestamp, key::KeyId, port::Owner, record::ConsumerId, usage::Granularity};
 
 /// The keys of one installation: everything under one prefix.
 #[derive(Clone, Debug)]
@@ -21,14 +21,16 @@ impl Layout {
         Self { prefix: prefix.into() }
     }
 
-    /// The counters of a consumer.
-    pub(crate) fn consumer_counters(&self, consumer: &ConsumerId) -> String {
-        format!("{}:limits:{{{}}}", self.prefix, Escaped(consumer.as_str()))
-    }
-
-    /// The counters of one key (by its lineage) of a consumer.
-    pub(crate) fn key_counters(&self, consumer: &ConsumerId, key: KeyId) -> String {
-        format!("{}:limits:{{{}}}:{key}", self.prefix, Escaped(consumer.as_str()))
+    /// The counters of a consumer, or of one of its keys (by lineage).
+    pub(crate) fn counters(&self, owner: Owner<'_>) -> String {
+        match owner {
+            Owner::Consumer(consumer) => {
+                format!("{}:limits:{{{}}}", self.prefix, Escaped(consumer.as_str()))
+            }
+            Owner::Key { consumer, key } => {
+                format!("{}:limits:{{{}}}:{key}", self.prefix, Escaped(consumer.as_str()))
+            }
+        }
     }
 
     /// The rollups of a consumer, or of requests without a known key, in the bucket that begins
@@ -140,11 +142,9 @@ mod tests {
     fn an_id_cannot_leave_its_tag() {
         let layout = Layout::new("keygate");
         let consumer = |id: &str| ConsumerId::parse(id).unwrap();
-        assert_eq!(layout.consumer_counters(&consumer("acme.io")), "keygate:limits:{acme.io}");
-        assert_eq!(
-            layout.consumer_counters(&consumer("a}b{:%")),
-            "keygate:limits:{a%7Db%7B%3A%25}"
-        );
+        let counters = |id: &str| layout.counters(Owner::Consumer(&consumer(id)));
+        assert_eq!(counters("acme.io"), "keygate:limits:{acme.io}");
+        assert_eq!(counters("a}b{:%"), "keygate:limits:{a%7Db%7B%3A%25}");
         let start = Timestamp::from_micros(1_772_323_200_000_000);
         let bucket =
             |consumer: Option<&ConsumerId>| layout.usage_bucket(consumer, Granularity::Day, start);

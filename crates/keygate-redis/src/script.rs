@@ -1,6 +1,6 @@
 //! Lua scripts: sent by their hash, and in full to a node that does not know them yet.
 
-use redis::{Cmd, ToRedisArgs, cmd};
+use redis::{Arg, Cmd, ToRedisArgs, cmd};
 
 /// A script, with the hash that Redis files it under.
 #[derive(Debug)]
@@ -16,18 +16,22 @@ impl Script {
     }
 
     /// A call by hash: `EVALSHA`.
-    pub(crate) fn by_hash(&self, keys: &[String], args: &[impl ToRedisArgs]) -> Cmd {
-        Self::call("EVALSHA", &self.hash, keys, args)
+    pub(crate) fn by_hash(&self, keys: &[impl ToRedisArgs], args: &[impl ToRedisArgs]) -> Cmd {
+        // Room for what a decision says of one owner.
+        let mut call = Cmd::with_capacity(5, 512);
+        call.arg("EVALSHA").arg(&self.hash).arg(keys.len()).arg(keys).arg(args);
+        call
     }
 
-    /// A call in full: `EVAL`, which also makes the node file it.
-    pub(crate) fn in_full(&self, keys: &[String], args: &[impl ToRedisArgs]) -> Cmd {
-        Self::call("EVAL", self.text, keys, args)
-    }
-
-    fn call(verb: &'static str, script: &str, keys: &[String], args: &[impl ToRedisArgs]) -> Cmd {
-        let mut call = cmd(verb);
-        call.arg(script).arg(keys.len()).arg(keys).arg(args);
+    /// The same call in full: `EVAL`, which also makes the node file the script.
+    pub(crate) fn in_full(&self, by_hash: &Cmd) -> Cmd {
+        let mut call = cmd("EVAL");
+        call.arg(self.text);
+        for arg in by_hash.args_iter().skip(2) {
+            if let Arg::Simple(arg) = arg {
+                call.arg(arg);
+            }
+        }
         call
     }
 }

@@ -4,186 +4,318 @@
 -- replies are laid out. The arithmetic is that of the `limit` room of the core, in doubles, which
 -- hold integers exactly below 2^53.
 --
--- Each table, string, call and captured variable below is paid for with every decision, and a string by
--- the byte, for Lua hashes it. The common case makes no detour: the value lists the limits of the charge
--- first, in its order, need not be kept longer, and is written in one piece.
+-- Each table, string, call and captured variable is paid for with every decision, and a string by the
+-- byte, for Lua hashes it. So the usual charge comes first, and makes only what it must: the caller knows
+-- which limits the value lists, and the numbers alone are read, decided, written and told. All else is
+-- done by the functions further down, which are not even made before.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
--- The value with the limits in `names` first, in this order, and then those of others that still say
--- something.
-local function align(value, names, now)
-  local name_bytes = struct.unpack('>H', value, 29)
-  local slot, counters = 31 + name_bytes, {}
-  for name in string.gmatch(string.sub(value, 31, 30 + name_bytes), '%Z+%z') do
-    counters[name] = string.sub(value, slot, slot + 26)
-    slot = slot + 27
-  end
-  local first, other_names, others = {}, {}, {}
-  for name in string.gmatch(names, '%Z+%z') do
-    first[#first + 1] = counters[name] or string.rep('\0', 27)
-    counters[name] = nil
-  end
-  for name, counter in pairs(counters) do
-    if struct.unpack('>I6', counter, 22) * 1000 > now then
-      other_names[#other_names + 1], others[#others + 1] = name, counter
-    end
-  end
-  local all = names .. table.concat(other_names)
-  return string.sub(value, 1, 28) .. struct.pack('>H', #all) .. all .. table.concat(first) .. table.concat(others)
-end
-
--- What is to be done about one owner, and its value after that: 'fits' (and until when to keep it, if
--- longer than now), 'refused', 'behind' (the caller has seen more than is held here), 'window' (which
--- limit wants the calendar window of which instant) or 'foreign'. A charge of nothing only 'reads', or
--- 'heals' if more was recalled than is held.
-local function weigh(align, now, request, value, pays)
-  local read, write = struct.unpack, struct.pack
-  local cost, epoch, last, count, names, rule = read('>I7I7I7BHc0', request)
-  local recall = rule + 28 * count
-  if recall > #request then recall = nil end
-
-  local version, latest, stored, expires, reset, all_bytes = 1, 0, 0, 0, 0, #names
-  local all_names, life = names, nil
+-- What one owner's counters are after a usual charge, whether they have changed, until when to keep the
+-- value if longer than now, and whether one of them is ahead of now, after a clock stepped back. 'refused'
+-- if the charge does not fit; nothing if it is not usual.
+local function usual(now, value, request, pays)
+  local read = struct.unpack
+  local stamp, epoch, seen, turn, keep, cost, listed, rates, count, rule = read('>I7I7I7I7I6I7BBB', request, 8)
+  local held
   if value then
-    if #value < 30 then return 'foreign' end
-    version, latest, stored, expires, reset, all_bytes = read('>BI7I7I6I7H', value)
-    local room = #value - 30 - all_bytes
-    if version ~= 1 or room < 0 or room % 27 ~= 0 then return 'foreign' end
-    if string.find(value, names, 31, true) ~= 31 then
-      value = align(value, names, now)
-      all_bytes = read('>H', value, 29)
-    end
-    if all_bytes > #names then all_names = string.sub(value, 31, 30 + all_bytes) end
-    life = stored
+    if #value < 28 + 14 * listed then return end
+    -- As many counters as are listed: the caller knows that there is room for 20.
+    held = {read(string.sub('>I7I7I6xI7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7',
+      1, 10 + 4 * listed), value)}
   else
-    value = string.rep('\0', 30 + all_bytes + 27 * count)
-    life = math.max(now, epoch + 1)
+    if now < read('>I7', request) then return end
+    held = {stamp, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    for i = 12, 4 + 2 * listed do held[i] = 0 end
   end
-  local does = 'reads'
-  if epoch ~= stored or latest < last then
-    if epoch > 0 and not recall then return 'behind' end
-    if epoch < reset then
-      recall = nil
-    elseif epoch >= stored then
-      life = math.max(now, epoch + 1)
-    end
-    if recall then does = 'heals' end
-  end
-
-  if latest < last and recall then latest = last end
+  if held[1] ~= stamp or held[2] ~= epoch or held[4] < seen or now >= turn then return end
   if not pays then cost = 0 end
-  if cost > 0 then
-    does = 'fits'
-    -- Later than the last one, whatever the clock says: it is what tells charges apart.
-    if latest < now then latest = now else latest = latest + 1 end
-  end
-  local slot, keep_all, refused = 31 + all_bytes, 0, false
-  -- What is to be written. Room for three limits is made at once.
-  local field, fields = 8, {1, latest, life, expires, reset, all_bytes, all_names,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local ahead = false
   for i = 1, count do
-    local pace, unit, capacity, turn
-    pace, unit, capacity, turn, rule = read('>I7I7I7I7', request, rule)
-    local at, level, held = read('>I7I7I7', value, slot)
-    local seen_at, seen_level, keep = 0, 0, 0
-    if recall then
-      seen_at, seen_level, recall = read('>I7I7', request, recall)
-    end
-    slot = slot + 27
-
-    if pace > 0 then
-      -- A rate: what was used has been flowing back.
-      if level > 0 then
-        if held ~= unit then
-          local part = level % held
-          level = (level - part) / held * unit + math.min(part, unit)
-        end
-        if level > capacity then level = capacity end
-        if now > at then
-          local span = now - at
-          if span > level / pace then level = 0 else level = level - span * pace end
-        end
-      end
-      if seen_level > 0 then
-        local span = math.max(now - seen_at, 0)
-        seen_level = math.min(seen_level, capacity)
-        if span <= seen_level / pace then level = math.max(level, seen_level - span * pace) end
-        at = math.max(at, seen_at)
-      end
-      if at < now then at = now end
-      level = level + cost * unit
-      keep = (at + level / pace) / 1000 + 1
+    local place, pace, unit, capacity
+    if i <= rates then
+      place, pace, unit, capacity, rule = read('>BI7I7I7', request, rule)
     else
-      -- A quota: its window begins at `unit` and ends at `turn`.
-      if at < unit then level = 0 end
-      if seen_at >= unit and seen_level > level then level = seen_level end
-      if at < seen_at then at = seen_at end
-      if at < now then at = now end
-      if at < unit or at >= turn then return 'window', i, at end
-      level = level + cost
-      keep = turn / 1000 + 300000
+      place, capacity, rule = read('>BI7', request, rule)
+      unit = 1
     end
-    if level > capacity and cost > 0 then refused = true end
-    if keep > keep_all then keep_all = keep end
-    fields[field], fields[field + 1], fields[field + 2], fields[field + 3] = at, level, unit, keep
-    field = field + 4
+    local at, level = held[place], held[place + 1]
+    if pace then
+      -- What was used has been flowing back.
+      if level > capacity then level = capacity end
+      if at < now then level = level - (now - at) * pace end
+      if level < 0 then level = 0 end
+    end
+    if at < now then at = now elseif at > now then ahead = true end
+    level = level + cost * unit
+    if level > capacity and cost > 0 then return 'refused' end
+    held[place], held[place + 1] = at, level
+    if pace then
+      local drained = (at + level / pace) / 1000 + 1
+      if drained > keep then keep = drained end
+    end
   end
-  if refused then return 'refused' end
-  local expiry
-  if keep_all > expires then
-    -- Up to a minute longer than needed, so that not every charge has to move the expiry.
-    expiry = math.floor(keep_all + math.min(keep_all - now / 1000, 60000))
-    fields[4] = expiry
-  end
-  -- A head, and a counter for each limit; a plan has 16 at most.
-  local layout = '>BI7I7I6I7Hc0I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6I7I7I7I6'
-  local written = write(string.sub(layout, 1, 13 + 8 * count), unpack(fields))
-  if slot <= #value then written = written .. string.sub(value, slot) end
-  if expiry then written = align(written, names, now) end
-  return does, written, expiry, latest
+  if cost > 0 then held[4] = held[4] + 1 end
+  if keep <= held[3] then keep = nil end
+  local counters = struct.pack(
+    string.sub('>I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7',
+      1, 3 + 4 * listed), unpack(held, 4, 4 + 2 * listed))
+  return counters, cost > 0, keep, ahead
 end
 
 local held = redis.call('GET', KEYS[1])
-local does, value, expiry, latest = weigh(align, now, ARGV[1], held, true)
-if does == 'fits' and not expiry and latest == now and not KEYS[2] then
-  redis.call('SET', KEYS[1], value, 'KEEPTTL')
-  return value
+local counters, changed, keep, ahead = usual(now, held, ARGV[1], true)
+if changed and not keep and not ahead and not KEYS[2] then
+  redis.call('SETRANGE', KEYS[1], '21', counters)
+  return counters
 end
 
-local function put(key, value, expiry)
-  if expiry then
-    redis.call('SET', key, value, 'PXAT', string.format('%.0f', expiry))
+-- When a value expires that must be kept for so long. Up to a minute later, so that not every charge has to
+-- move the expiry.
+local function expiry(now, keep)
+  return math.floor(keep + math.min(keep - now / 1000, 60000))
+end
+
+local function put(key, value, expires)
+  if expires then
+    redis.call('SET', key, value, 'PXAT', string.format('%.0f', expires))
   else
     redis.call('SET', key, value, 'KEEPTTL')
   end
 end
 
-local other_held, other_does, other_value, other_expiry = nil, does, '', nil
+-- Writes the counters of a usual charge. A value that is new, or is to be kept longer, is written in full.
+local function write(now, key, value, request, counters, keep)
+  if not keep then return redis.call('SETRANGE', key, '21', counters) end
+  local expires = expiry(now, keep)
+  local stamp, epoch = struct.unpack('>I7I7', request, 8)
+  local listed, rates, count = struct.unpack('BBB', request, 49)
+  local rest
+  if value then
+    rest = string.sub(value, 22 + #counters)
+  else
+    epoch, rest = now, '\0\0\0\0\0\0\0' .. string.sub(request, 52 + 14 * rates + 8 * count)
+  end
+  put(key, struct.pack('>I7I7I6B', stamp, epoch, expires, listed) .. counters .. rest, expires)
+end
+
+local other_held, other_counters, other_keep, other_ahead = nil, '', nil, nil
 if KEYS[2] then
   other_held = redis.call('GET', KEYS[2])
-  other_does, other_value, other_expiry = weigh(align, now, ARGV[2], other_held, true)
+  other_counters, changed, other_keep, other_ahead = usual(now, other_held, ARGV[2], true)
 end
+local refused = counters == 'refused' or other_counters == 'refused'
+if refused then
+  changed = false
+  counters = usual(now, held, ARGV[1], false)
+  if KEYS[2] then other_counters = usual(now, other_held, ARGV[2], false) end
+end
+if counters and other_counters then
+  if changed then
+    write(now, KEYS[1], held, ARGV[1], counters, keep)
+    if KEYS[2] then write(now, KEYS[2], other_held, ARGV[2], other_counters, other_keep) end
+    if not ahead and not other_ahead then return counters .. other_counters end
+  end
+  return struct.pack('>BI7', refused and 1 or 2, now) .. counters .. other_counters
+end
+
+-- From here on everything else: limits and windows that are new to a value, what a replica has not seen
+-- yet, or has seen and Redis has lost.
+
+-- Limits as requests and values list them, from `place` on, and where the list ends.
+local function list(text, place)
+  if #text < place + 1 then return end
+  local rule = place + 2 + struct.unpack('>H', text, place)
+  local limits = {}
+  for name in string.gmatch(string.sub(text, place + 2, rule - 1), '%Z+%z') do
+    if #text < rule + 13 then return end
+    local limit = {name = name, unit = 0, flow = 0, at = 0, level = 0, pace = false, capacity = 0, seen = false}
+    limit.unit, limit.flow, rule = struct.unpack('>I7I7', text, rule)
+    limits[#limits + 1] = limit
+  end
+  return limits, rule
+end
+
+-- A request, taken apart: with the limits' capacities, and what was seen of them if that is recalled.
+local function asked(request)
+  local read, charge = struct.unpack, {}
+  local listed, rates, count, rule, place
+  charge.stamp, charge.epoch, charge.seen, charge.turn, charge.keep, charge.cost, listed, rates, count, rule =
+    read('>I7I7I7I7I6I7BBB', request, 8)
+  local limits, recalled = list(request, rule + 14 * rates + 8 * count)
+  charge.limits, charge.recalls = limits, recalled <= #request
+  for i, limit in ipairs(limits) do
+    if i <= rates then
+      place, limit.pace, limit.unit, limit.capacity, rule = read('>BI7I7I7', request, rule)
+    else
+      place, limit.capacity, rule = read('>BI7', request, rule)
+    end
+    if charge.recalls then
+      limit.seen = {}
+      limit.seen.at, limit.seen.level, recalled = read('>I7I7', request, recalled)
+    end
+  end
+  return charge
+end
+
+-- A value, taken apart: its limits with their counters, and the same by name. Nothing if it is not ours.
+local function opened(value)
+  if not value then return {stamp = 0, epoch = 0, expires = 0, charges = 0, reset = 0, limits = {}, named = {}} end
+  if #value < 37 then return end
+  local read, held, listed, ends = struct.unpack, {named = {}}, nil, nil
+  held.stamp, held.epoch, held.expires, listed, held.charges = read('>I7I7I6BI7', value)
+  local rest = 29 + 14 * listed
+  if math.floor(held.stamp / 2 ^ 48) ~= 1 or #value < rest + 8 then return end
+  held.reset = read('>I7', value, rest)
+  held.limits, ends = list(value, rest + 7)
+  if not held.limits or #held.limits ~= listed or #value ~= ends - 1 then return end
+  for i, limit in ipairs(held.limits) do
+    limit.at, limit.level = read('>I7I7', value, 15 + 14 * i)
+    held.named[limit.name] = limit
+  end
+  return held
+end
+
+-- Until when a counter says something, in milliseconds.
+local function kept(limit)
+  if string.sub(limit.name, 1, 1) == 'r' then return (limit.at + limit.level / limit.flow) / 1000 + 1 end
+  return limit.flow / 1000 + 300000
+end
+
+-- Puts the limits of a charge in place of those of their names. A list that has them all under the rules of
+-- now stays as it is, for replicas know it by its stamp; else what says nothing any more is left out.
+local function enlist(now, held, charge)
+  local others, stays = {}, true
+  for _, limit in ipairs(charge.limits) do
+    local old = held.named[limit.name]
+    stays = stays and old and old.unit == limit.unit and old.flow == limit.flow
+    held.named[limit.name] = limit
+  end
+  for i, old in ipairs(held.limits) do
+    local limit = held.named[old.name]
+    held.limits[i] = limit
+    if limit == old and kept(limit) * 1000 > now then others[#others + 1] = limit end
+  end
+  if stays then return end
+  held.limits, held.stamp = charge.limits, nil
+  for _, limit in ipairs(others) do held.limits[#held.limits + 1] = limit end
+end
+
+-- The value that says this, and when it expires if later than now.
+local function closed(now, held, keep)
+  local write, expires = struct.pack, nil
+  if keep > held.expires then expires = expiry(now, keep) end
+  local names, rules, counters = {}, {}, {}
+  for i, limit in ipairs(held.limits) do
+    names[i], rules[i] = limit.name, write('>I7I7', limit.unit, limit.flow)
+    counters[i] = write('>I7I7', limit.at, limit.level)
+  end
+  names = table.concat(names)
+  local listed = write('>H', #names) .. names .. table.concat(rules)
+  if not held.stamp then
+    held.stamp = 2 ^ 48 + tonumber(string.sub(redis.sha1hex(listed), 1, 12), 16)
+  end
+  return write('>I7I7I6BI7', held.stamp, held.epoch, expires or held.expires, #held.limits, held.charges)
+    .. table.concat(counters) .. write('>I7', held.reset) .. listed, expires
+end
+
+-- What a rate's counter says under its rule of now, in parts of its unit of now, and at which instant.
+local function flowed(now, old, limit)
+  local level = old.level
+  if level > 0 and old.unit ~= limit.unit then
+    local part = level % old.unit
+    level = (level - part) / old.unit * limit.unit + math.min(part, limit.unit)
+  end
+  local function drained(counter, level)
+    return math.max(0, math.min(level, limit.capacity) - math.max(now - counter.at, 0) * limit.pace)
+  end
+  limit.at, limit.level = math.max(old.at, now), drained(old, level)
+  if limit.seen then
+    limit.at = math.max(limit.at, limit.seen.at)
+    limit.level = math.max(limit.level, drained(limit.seen, limit.seen.level))
+  end
+end
+
+-- What a quota's counter says in the window asked for, and at which instant: that of its last charge, if
+-- the clock has stepped back since.
+local function turned(now, old, limit)
+  limit.at, limit.level = math.max(old.at, now), old.at < limit.unit and 0 or old.level
+  if limit.seen then
+    limit.at = math.max(limit.at, limit.seen.at)
+    if limit.seen.at >= limit.unit then limit.level = math.max(limit.level, limit.seen.level) end
+  end
+end
+
+-- Sees to it that a value knows of no fewer charges than the caller has seen, and which life of it this is.
+-- 'behind' if what was seen is needed for that, 'heals' if it is used, 'reads' if it is not needed.
+local function relive(now, held, charge)
+  local epoch, stored = charge.epoch, held.epoch
+  local does, recalls = 'reads', charge.recalls
+  if stored == 0 then held.epoch = math.max(now, epoch + 1) end
+  if epoch ~= stored or held.charges < charge.seen then
+    if epoch > 0 and not recalls then return 'behind' end
+    if epoch < held.reset then
+      recalls = false
+    elseif epoch >= stored then
+      held.epoch = math.max(now, epoch + 1)
+    end
+    if recalls then does = 'heals' end
+  end
+  if recalls then
+    held.charges = math.max(held.charges, charge.seen)
+  else
+    for _, limit in ipairs(charge.limits) do limit.seen = false end
+  end
+  return does
+end
+
+-- What is to be done about one owner, its value after that, and when that expires if later than now:
+-- 'fits', 'refused', 'behind' (the caller has seen more than is held here), 'window' (which limit wants the
+-- calendar window of which instant) or 'foreign'. A charge of nothing only 'reads', or 'heals' if more was
+-- recalled than is held.
+local function weigh(now, value, request, pays)
+  local held, charge = opened(value), asked(request)
+  if not held then return 'foreign' end
+  local does, keep = relive(now, held, charge), 0
+  if does == 'behind' then return does end
+  local cost = pays and charge.cost or 0
+  if cost > 0 then does, held.charges = 'fits', held.charges + 1 end
+  for i, limit in ipairs(charge.limits) do
+    local old = held.named[limit.name] or limit
+    if limit.pace then
+      flowed(now, old, limit)
+      limit.level = limit.level + cost * limit.unit
+    else
+      turned(now, old, limit)
+      if limit.at < limit.unit or limit.at >= limit.flow then return 'window', i, limit.at end
+      limit.level = limit.level + cost
+    end
+    if limit.level > limit.capacity and cost > 0 then does = 'refused' end
+    keep = math.max(keep, kept(limit))
+  end
+  if does == 'refused' then return does end
+  enlist(now, held, charge)
+  return does, closed(now, held, keep)
+end
+
+-- Decides over all owners, writes what has changed, and tells it.
+local does, value, expires = weigh(now, held, ARGV[1], true)
+local other_does, other_value, other_expires = does, '', nil
+if KEYS[2] then other_does, other_value, other_expires = weigh(now, other_held, ARGV[2], true) end
 if does == 'foreign' or other_does == 'foreign' then
   local key = does == 'foreign' and KEYS[1] or KEYS[2]
   return redis.error_reply('KEYGATE ' .. key .. ' holds what keygate did not write')
 end
-if does == 'behind' or other_does == 'behind' then return struct.pack('>BI7', 2, now) end
-if does == 'window' then return struct.pack('>BI7BBI7', 3, now, 1, value, expiry) end
-if other_does == 'window' then return struct.pack('>BI7BBI7', 3, now, 2, other_value, other_expiry) end
-if does == 'fits' and other_does == 'fits' then
-  put(KEYS[1], value, expiry)
-  if KEYS[2] then put(KEYS[2], other_value, other_expiry) end
-  return struct.pack('>BI7', 4, now) .. value .. other_value
-end
-if does == 'refused' or other_does == 'refused' then
-  does, value, expiry = weigh(align, now, ARGV[1], held, false)
-  if KEYS[2] then
-    other_does, other_value, other_expiry = weigh(align, now, ARGV[2], other_held, false)
-  end
+if does == 'behind' or other_does == 'behind' then return struct.pack('>BI7', 3, now) end
+if does == 'window' then return struct.pack('>BI7BBI7', 4, now, 1, value, expires) end
+if other_does == 'window' then return struct.pack('>BI7BBI7', 4, now, 2, other_value, other_expires) end
+refused = does == 'refused' or other_does == 'refused'
+if refused then
+  does, value, expires = weigh(now, held, ARGV[1], false)
+  if KEYS[2] then other_does, other_value, other_expires = weigh(now, other_held, ARGV[2], false) end
 end
 -- What was recalled is kept even if nothing is charged: the next caller may not have seen it.
-if does == 'heals' then put(KEYS[1], value, expiry) end
-if KEYS[2] and other_does == 'heals' then put(KEYS[2], other_value, other_expiry) end
-return struct.pack('>BI7', 0, now) .. value .. other_value
+if does == 'fits' or does == 'heals' then put(KEYS[1], value, expires) end
+if KEYS[2] and (other_does == 'fits' or other_does == 'heals') then put(KEYS[2], other_value, other_expires) end
+return struct.pack('>BI7', refused and 5 or 6, now) .. value .. other_value

@@ -2,22 +2,29 @@
 //! unless said otherwise.
 //!
 //! ```text
-//! request   cost · epoch · last · count (1) · bytes of names (2) · names · rules · recalled
-//!   rule      pace · unit · capacity · turn
-//!   recalled  at · level                               only when the store asked for it
-//! value     version (1) · last · epoch · expiry (6) · reset · bytes of names (2) · names · counters
-//!   counter   at · level · unit · expiry (6)
-//! reply     values, if they were charged now; else verdict (1) · now · values, or what is wanted
-//! names     each `r` (rate) or `q` (quota), the limit's name, NUL
+//! request   since · stamp · epoch · seen · turn · keep (6) · cost · listed (1) · rates (1) · limits (1) · rules
+//!           · list · recalled
+//!   rules     (place (1) · pace · unit · capacity) for each rate · (place (1) · capacity) for each quota
+//!   recalled  (at · level) for each limit              only when the store asked for it
+//! value     stamp · epoch · expiry (6) · listed (1) · counters · reset · list
+//!   counters  charges · (at · level) for each limit of the list
+//! list      bytes of names (2) · names · (unit · flow) for each
+//!   names     each `r` (rate) or `q` (quota), the limit's name, NUL
+//! reply     the counters of each owner, if they were charged now; else verdict (1) · now · what it tells
 //! ```
 //!
 //! - A *rate* has `pace / unit` units flowing back a microsecond, `capacity` is `burst * unit`, and a
-//!   level counts in parts of a unit. A *quota* has pace 0, its window begins at `unit` and ends at
-//!   `turn`, and a level counts in units. All instants are microseconds since the Unix epoch, but
-//!   expiries, which are milliseconds.
+//!   level counts in parts of a unit. A *quota*'s window begins at `unit` and ends at `flow`, and a level
+//!   counts in units; for a rate `flow` is the pace. All instants are microseconds since the Unix epoch,
+//!   but `keep` and expiries, which are milliseconds.
+//! - A charge names its rates first. `since` and `turn` bound the instants that are in the windows of all
+//!   its quotas, and `keep` is until when the last of them is to be kept.
+//! - `stamp` is the version of the layout and a hash of the list, windows included, so it stands for the
+//!   list. Whoever knows the stamp of a value, and how many limits are `listed`, says by `place` which of
+//!   them are charged, and is told the counters alone. `place` counts the numbers of the value.
 //! - `epoch` tells one life of a value from the next: it is the instant at which the value was made, or
-//!   mended after Redis had lost something. `last` is the instant of its last charge. Whoever has seen
-//!   more than Redis holds finds out by these two, and is then asked to recall what it has seen.
+//!   mended after Redis had lost something. `charges` counts in it. Whoever has `seen` more than Redis
+//!   holds finds out by these two, and is then asked to recall what it has seen.
 //! - `reset` is the epoch an administrator's reset began: what was seen before is void.
 
 use keygate::{
@@ -26,96 +33,208 @@ use keygate::{
     period::Window,
     plan::Limit,
 };
+use smallvec::SmallVec;
 
+use super::seen::{Sight, View};
 use crate::fault::Fault;
 
-const HEAD: usize = 30;
-const COUNTER: usize = 27;
+const VERSION: u64 = 1;
+const HASH_BITS: u32 = 48;
+const HEAD: usize = 51;
 const NUMBER: usize = 7;
 
-/// A limit, the instant whose calendar window is meant, and with them the rule as it is sent.
+/// The place of the first counter in a value: after stamp, epoch, expiry and charges.
+const FIRST_PLACE: u8 = 5;
+
+/// The script reads no more counters of a value by their places; where there are more, each charge is read
+/// in full.
+pub(super) const MOST_LISTED: usize = 20;
+
+/// How long a quota's counter is kept beyond its window: a clock may step back.
+const SLACK_MILLIS: u64 = 300_000;
+
+/// The usual plans have no more limits; more lie on the heap.
+pub(super) type Few<T> = SmallVec<[T; 3]>;
+
+/// A limit, and its rule as it is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) limit: &'a Limit,
-    rule: SentRule,
+    /// Where it stands in the charge.
+    pub(super) place: usize,
+    pub(super) rule: SentRule,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct SentRule {
-    kind: u8,
-    pace: u64,
-    unit: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SentRule {
+    pub(super) kind: Kind,
+    pub(super) unit: u64,
+    pub(super) flow: u64,
     capacity: u64,
-    turn: u64,
+}
+
+/// A limit as a value lists it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) kind: Kind,
+    pub(super) name: Box<str>,
+    pub(super) unit: u64,
+    pub(super) flow: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Rate,
+    Quota,
+}
+
+impl Kind {
+    const fn letter(self) -> u8 {
+        match self {
+            Self::Rate => b'r',
+            Self::Quota => b'q',
+        }
+    }
+
+    const fn of(letter: u8) -> Option<Self> {
+        match letter {
+            b'r' => Some(Self::Rate),
+            b'q' => Some(Self::Quota),
+            _ => None,
+        }
+    }
+}
+
+/// What is stored for one limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counter {
+    pub(super) at: u64,
+    pub(super) level: u64,
 }
 
 impl<'a> Asked<'a> {
+    /// The rule at this instant, which picks the windows of quotas.
+    ///
     /// # Errors
     /// If the rule is of a kind that is not counted here.
-    pub(super) fn new(limit: &'a Limit, at: Timestamp) -> Result<Self, Fault> {
+    pub(super) fn new(limit: &'a Limit, place: usize, at: Timestamp) -> Result<Self, Fault> {
         let rule = match limit.rule() {
             Rule::Rate(rate) => {
                 let (pace, unit) = rate.pace();
                 let capacity = rate.burst().saturating_mul(unit);
-                SentRule { kind: b'r', pace, unit, capacity, turn: 0 }
+                SentRule { kind: Kind::Rate, unit, flow: pace, capacity }
             }
             Rule::Quota(quota) => {
                 let window: Window = quota.period().window(at);
-                let (unit, turn) = (window.start().micros(), window.end().micros());
-                SentRule { kind: b'q', pace: 0, unit, capacity: quota.amount(), turn }
+                let (unit, flow) = (window.start().micros(), window.end().micros());
+                SentRule { kind: Kind::Quota, unit, flow, capacity: quota.amount() }
             }
             other => return Err(Fault::Foreign(format!("{other:?} cannot be counted in Redis"))),
         };
-        Ok(Self { limit, rule })
+        Ok(Self { limit, place, rule })
     }
 
     /// What was used, for the arithmetic of the core.
-    fn state(&self, counter: &Counter) -> State {
+    pub(super) fn state(&self, counter: Counter) -> State {
         let at = Timestamp::from_micros(counter.at);
         match self.rule.kind {
-            b'r' => {
+            Kind::Rate => {
                 let unit = self.rule.unit.max(1);
                 State { at, used: counter.level / unit, part: counter.level % unit }
             }
-            _ => State { at, used: counter.level, part: 0 },
+            Kind::Quota => State { at, used: counter.level, part: 0 },
         }
     }
 }
 
-/// A charge at one owner, as the script takes it. `seen` is the owner's value as last seen; it is
-/// recalled in full if the store asked for that.
+/// A charge at one owner, as the script takes it; rates come first in `asked`. What was seen of each limit
+/// is recalled if the store asked for that.
 pub(super) fn request(
     cost: u64,
     asked: &[Asked<'_>],
-    seen: Option<&Value<'_>>,
-    recall: bool,
+    view: &View,
+    recalled: &[Counter],
 ) -> Vec<u8> {
-    let mut names = Vec::with_capacity(16 * asked.len());
-    for Asked { limit, rule } in asked {
-        names.push(rule.kind);
-        names.extend_from_slice(limit.name().as_str().as_bytes());
-        names.push(0);
-    }
-    let mut request = Vec::with_capacity(24 + names.len() + (4 + 2) * NUMBER * asked.len());
-    number(&mut request, cost);
-    number(&mut request, seen.map_or(0, |seen| seen.epoch));
-    number(&mut request, seen.map_or(0, |seen| seen.last));
-    request.push(u8::try_from(asked.len()).unwrap_or(u8::MAX));
-    request.extend_from_slice(&u16::try_from(names.len()).unwrap_or(u16::MAX).to_be_bytes());
-    request.extend_from_slice(&names);
-    for Asked { rule, .. } in asked {
-        for field in [rule.pace, rule.unit, rule.capacity, rule.turn] {
-            number(&mut request, field);
+    let mut request = Vec::with_capacity(HEAD + 64 * asked.len());
+    request.resize(HEAD, 0);
+    for (Asked { rule, .. }, place) in asked.iter().zip(&view.places) {
+        request.push(place.saturating_mul(2).saturating_add(FIRST_PLACE));
+        if rule.kind == Kind::Rate {
+            number(&mut request, rule.flow);
+            number(&mut request, rule.unit);
         }
+        number(&mut request, rule.capacity);
     }
-    if let Some(seen) = seen.filter(|_| recall) {
-        for asked in asked {
-            let counter = seen.counter(asked).unwrap_or_default();
-            number(&mut request, counter.at);
-            number(&mut request, counter.level);
-        }
+    let rules = request.len();
+    list(&mut request, asked);
+    let stamp = view.stamp.unwrap_or_else(|| stamp(request.get(rules..).unwrap_or_default()));
+    let head = head(cost, asked, view, stamp);
+    if let Some(place) = request.first_chunk_mut() {
+        *place = head;
+    }
+    for counter in recalled {
+        number(&mut request, counter.at);
+        number(&mut request, counter.level);
     }
     request
+}
+
+fn list(into: &mut Vec<u8>, asked: &[Asked<'_>]) {
+    let names: usize =
+        asked.iter().map(|asked| asked.limit.name().as_str().len().saturating_add(2)).sum();
+    into.extend_from_slice(&u16::try_from(names).unwrap_or(u16::MAX).to_be_bytes());
+    for Asked { limit, rule, .. } in asked {
+        into.push(rule.kind.letter());
+        into.extend_from_slice(limit.name().as_str().as_bytes());
+        into.push(0);
+    }
+    for Asked { rule, .. } in asked {
+        number(into, rule.unit);
+        number(into, rule.flow);
+    }
+}
+
+fn head(cost: u64, asked: &[Asked<'_>], view: &View, stamp: u64) -> [u8; HEAD] {
+    let quotas = || asked.iter().map(|asked| asked.rule).filter(|rule| rule.kind == Kind::Quota);
+    let since = quotas().map(|rule| rule.unit).max().unwrap_or(0);
+    let turn = quotas().map(|rule| rule.flow).min().unwrap_or(MAX_EXACT);
+    let last_turn = quotas().map(|rule| rule.flow).max();
+    let keep = last_turn.map_or(0, |turn| (turn / 1000).saturating_add(SLACK_MILLIS));
+    let rates = asked.len().saturating_sub(quotas().count());
+    let mut head = [0; HEAD];
+    let mut rest = Writer(&mut head);
+    for field in [since, stamp, view.sight.epoch, view.sight.charges, turn] {
+        rest.uint(NUMBER, field);
+    }
+    rest.uint(6, keep);
+    rest.uint(NUMBER, cost);
+    for count in [view.listed, rates, asked.len()] {
+        rest.uint(1, u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    head
+}
+
+/// The stamp of the list of these limits alone.
+pub(super) fn stamp_of(asked: &[Asked<'_>]) -> u64 {
+    let mut text = Vec::with_capacity(64 * asked.len());
+    list(&mut text, asked);
+    stamp(&text)
+}
+
+/// The version, and a hash of the list in 48 bits: enough for the few that one owner ever has. It is
+/// never the version alone.
+fn stamp(list: &[u8]) -> u64 {
+    // Words are mixed in by the multiplier of Fibonacci hashing, and a shift that brings the high bits down.
+    let mix = |state: u64| {
+        let product = state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        product ^ (product >> 32)
+    };
+    let hash = list.chunks(8).fold(0x5851_F42D_4C95_7F2D, |state, chunk| {
+        let word = chunk.iter().fold(0, |word: u64, byte| (word << 8) | u64::from(*byte));
+        mix(state ^ word)
+    });
+    let hash = mix(hash) >> (u64::BITS - HASH_BITS);
+    (VERSION << HASH_BITS) | hash.max(1)
 }
 
 fn number(into: &mut Vec<u8>, value: u64) {
@@ -133,9 +252,8 @@ pub(super) struct Reply<'r> {
 
 #[derive(Debug)]
 pub(super) enum Verdict<'r> {
-    /// It is decided, and the values of the owners follow; `charged` unless it did not fit or cost
-    /// nothing.
-    Decided { charged: bool, values: &'r [u8] },
+    /// It is decided, and the counters of the owners follow.
+    Decided { charged: bool, told: Told<'r> },
     /// Less is held than was seen: recall it.
     Behind,
     /// The window of a quota is not that of the instant it is counted at.
@@ -143,100 +261,116 @@ pub(super) enum Verdict<'r> {
 }
 
 impl<'r> Reply<'r> {
-    pub(super) fn read(bytes: &'r [u8]) -> Result<Self, Fault> {
-        Self::parse(bytes).ok_or_else(|| Fault::Foreign("a reply that is not our script's".into()))
+    /// Reads the reply to a charge whose first limit has this place among the counters.
+    pub(super) fn read(bytes: &'r [u8], place: u8) -> Result<Self, Fault> {
+        Self::parse(bytes, place)
+            .ok_or_else(|| Fault::Foreign("a reply that is not our script's".into()))
     }
 
-    fn parse(bytes: &'r [u8]) -> Option<Self> {
+    fn parse(bytes: &'r [u8], place: u8) -> Option<Self> {
         let mut rest = Reader(bytes);
-        let (kind, now) = (rest.byte()?, Timestamp::from_micros(rest.number()?));
-        let verdict = match kind {
-            0 | 4 => Verdict::Decided { charged: kind == 4, values: rest.0 },
-            // A value begins with its version, 1, and the instant of its last charge: now.
-            1 => Verdict::Decided { charged: true, values: bytes },
-            2 => Verdict::Behind,
-            3 => Verdict::Window {
+        // Of the number of charges, which never comes to 2^48.
+        let (verdict, now) = match rest.byte()? {
+            0 => (Verdict::told(true, false, Reader(bytes)), charged_at(bytes, place)?),
+            verdict => {
+                let now = rest.number()?;
+                (Verdict::parse(verdict, rest)?, now)
+            }
+        };
+        Some(Self { now: Timestamp::from_micros(now), verdict })
+    }
+}
+
+/// What was charged now tells when that is.
+fn charged_at(counters: &[u8], place: u8) -> Option<u64> {
+    let before = usize::from(place).saturating_mul(2).saturating_add(1).saturating_mul(NUMBER);
+    Reader(counters.get(before..)?).number()
+}
+
+impl<'r> Verdict<'r> {
+    fn parse(verdict: u8, mut rest: Reader<'r>) -> Option<Self> {
+        Some(match verdict {
+            1 | 2 => Self::told(verdict == 2, false, rest),
+            3 => Self::Behind,
+            4 => Self::Window {
                 owner: usize::from(rest.byte()?).checked_sub(1)?,
                 limit: usize::from(rest.byte()?).checked_sub(1)?,
                 at: Timestamp::from_micros(rest.number()?),
             },
+            5 | 6 => Self::told(verdict == 6, true, rest),
             _ => return None,
-        };
-        Some(Self { now, verdict })
+        })
+    }
+
+    fn told(charged: bool, in_full: bool, rest: Reader<'r>) -> Self {
+        Self::Decided { charged, told: Told { rest, in_full } }
     }
 }
 
-/// The value of one owner.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Value<'v> {
-    pub(super) bytes: &'v [u8],
-    pub(super) epoch: u64,
-    pub(super) last: u64,
-    /// Milliseconds since the Unix epoch.
-    pub(super) expiry: u64,
-    names: &'v [u8],
-    counters: &'v [u8],
+/// What is told of the owners, one after the other: counters alone where their list is known, else values.
+#[derive(Debug)]
+pub(super) struct Told<'r> {
+    rest: Reader<'r>,
+    in_full: bool,
 }
 
-/// What is stored for one limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counter {
-    at: u64,
-    level: u64,
-    unit: u64,
+/// What is told of one owner.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) sight: Sight,
+    pub(super) counters: Few<Counter>,
+    /// The stamp and the list, if the caller did not know them.
+    pub(super) list: Option<(u64, Vec<Listed>)>,
 }
 
-impl<'v> Value<'v> {
-    /// The value at the beginning of `bytes`, and what follows it.
-    pub(super) fn read(bytes: &'v [u8]) -> Result<(Self, &'v [u8]), Fault> {
-        Self::parse(bytes).ok_or_else(|| Fault::Foreign("a value that is not our script's".into()))
+impl Told<'_> {
+    /// The next owner's counters; `view` is what was known of them when the charge was sent.
+    pub(super) fn next(&mut self, view: &View, now: Timestamp) -> Result<News, Fault> {
+        let news = if self.in_full { self.value() } else { self.counters(view, now) };
+        news.ok_or_else(|| Fault::Foreign("a reply without every limit".into()))
     }
 
-    fn parse(bytes: &'v [u8]) -> Option<(Self, &'v [u8])> {
-        let mut rest = Reader(bytes);
-        let _version = rest.byte().filter(|version| *version == 1)?;
-        let (last, epoch) = (rest.number()?, rest.number()?);
-        let (expiry, _reset) = (rest.uint(6)?, rest.number()?);
-        let name_bytes = usize::try_from(rest.uint(2)?).ok()?;
-        let names = rest.take(name_bytes)?;
-        let counters = rest.take(COUNTER * names.iter().filter(|byte| **byte == 0).count())?;
-        let (own, after) = bytes.split_at_checked(HEAD + names.len() + counters.len())?;
-        Some((Self { bytes: own, epoch, last, expiry, names, counters }, after))
+    /// Counters alone go on from what was seen, or are of a value that was made now.
+    fn counters(&mut self, view: &View, now: Timestamp) -> Option<News> {
+        let epoch = if view.sight.epoch == 0 { now.micros() } else { view.sight.epoch };
+        let charges = self.rest.number()?;
+        let counters = self.rest.counters(view.listed)?;
+        Some(News { sight: Sight { epoch, charges }, counters, list: None })
     }
 
-    /// What was used of each of the limits asked for, which the script lists first and in order.
-    pub(super) fn states(&self, asked: &[Asked<'_>]) -> Result<Vec<State>, Fault> {
-        let counters = self.counters.chunks_exact(COUNTER).map(Counter::read);
-        let states =
-            asked.iter().zip(counters).map(|(asked, counter)| Some(asked.state(&counter?)));
-        match states.collect::<Option<Vec<_>>>() {
-            Some(states) if states.len() == asked.len() => Ok(states),
-            _ => Err(Fault::Foreign("a reply without every limit".into())),
-        }
-    }
-
-    /// What was seen of a limit, if it was counted in the same units or the same window.
-    fn counter(&self, asked: &Asked<'_>) -> Option<Counter> {
-        let is_its = |name: &[u8]| {
-            name.split_first().is_some_and(|(kind, name)| {
-                *kind == asked.rule.kind && name == asked.limit.name().as_str().as_bytes()
-            })
-        };
-        let mut names = self.names.split(|byte| *byte == 0);
-        let place = names.position(is_its)?;
-        let counter = self.counters.chunks_exact(COUNTER).nth(place).and_then(Counter::read)?;
-        (counter.unit == asked.rule.unit).then_some(counter)
+    fn value(&mut self) -> Option<News> {
+        let (stamp, epoch) = (self.rest.number()?, self.rest.number()?);
+        let _expiry = self.rest.take(6)?;
+        let listed = usize::from(self.rest.byte()?);
+        let charges = self.rest.number()?;
+        let counters = self.rest.counters(listed)?;
+        let _reset = self.rest.number()?;
+        let list = self.rest.list().filter(|list| list.len() == listed)?;
+        Some(News { sight: Sight { epoch, charges }, counters, list: Some((stamp, list)) })
     }
 }
 
-impl Counter {
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut rest = Reader(bytes);
-        Some(Self { at: rest.number()?, level: rest.number()?, unit: rest.number()? })
+impl Listed {
+    /// Whether this is where the limit is counted, by whatever rule.
+    pub(super) fn is_of(&self, asked: &Asked<'_>) -> bool {
+        self.kind == asked.rule.kind && *self.name == *asked.limit.name().as_str()
+    }
+
+    /// Whether it is counted by the same rule, in the same window.
+    pub(super) fn is(&self, asked: &Asked<'_>) -> bool {
+        self.unit == asked.rule.unit && self.flow == asked.rule.flow && self.is_of(asked)
+    }
+}
+
+impl From<&Asked<'_>> for Listed {
+    fn from(asked: &Asked<'_>) -> Self {
+        let SentRule { kind, unit, flow, .. } = asked.rule;
+        Self { kind, name: asked.limit.name().as_str().into(), unit, flow }
     }
 }
 
 /// Reads from the front.
+#[derive(Clone, Copy, Debug)]
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
@@ -251,33 +385,87 @@ impl<'b> Reader<'b> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        self.uint(NUMBER)
+        let digits = self.take(NUMBER)?.iter();
+        Some(digits.fold(0, |number, digit| (number << 8) | u64::from(*digit)))
     }
 
-    fn uint(&mut self, bytes: usize) -> Option<u64> {
-        let digits = self.take(bytes)?.iter();
-        Some(digits.fold(0, |number, digit| (number << 8) | u64::from(*digit)))
+    fn counters(&mut self, count: usize) -> Option<Few<Counter>> {
+        let counter = |_| Some(Counter { at: self.number()?, level: self.number()? });
+        (0..count).map(counter).collect()
+    }
+
+    fn list(&mut self) -> Option<Vec<Listed>> {
+        let bytes = self.take(2)?.iter();
+        let bytes = bytes.fold(0, |number, digit| (number << 8) | usize::from(*digit));
+        let names = self.take(bytes)?.split_inclusive(|byte| *byte == 0);
+        let limit = |name: &[u8]| {
+            let (kind, name) = name.strip_suffix(&[0])?.split_first()?;
+            let (kind, name) = (Kind::of(*kind)?, std::str::from_utf8(name).ok()?.into());
+            Some(Listed { kind, name, unit: self.number()?, flow: self.number()? })
+        };
+        names.map(limit).collect()
+    }
+}
+
+/// Writes to the front.
+struct Writer<'b>(&'b mut [u8]);
+
+impl Writer<'_> {
+    /// The number in so many bytes; the largest exact one stands for all beyond.
+    fn uint(&mut self, bytes: usize, value: u64) {
+        let (place, rest) =
+            std::mem::take(&mut self.0).split_at_mut_checked(bytes).unwrap_or_default();
+        let digits = value.min(MAX_EXACT).to_be_bytes();
+        place.copy_from_slice(digits.get(digits.len().saturating_sub(bytes)..).unwrap_or_default());
+        self.0 = rest;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use keygate::plan::{Plan, RateSpec};
+
     use super::*;
+
+    fn view(listed: usize) -> View {
+        View { listed, ..View::default() }
+    }
 
     #[test]
     fn replies_that_are_cut_short_are_faults() {
-        let value = [&[1][..], &[0; 27], &[0, 3], b"qa\0", &[0; COUNTER]].concat();
-        let reply = [&[1][..], &[0; 7], &value].concat();
-        for end in 0..8 {
-            assert!(Reply::read(&reply[..end]).is_err());
+        let counters = [0; 3 * NUMBER];
+        let value = [&[0; 20][..], &[1], &counters, &[0; NUMBER], &[0, 3], b"qa\0", &[0; 14]];
+        let value = [&[6][..], &[0; NUMBER], &value.concat()].concat();
+        for end in 0..2 * NUMBER {
+            assert!(Reply::read(&counters[..end], 0).is_err(), "{end}");
         }
-        assert!(Reply::read(&[9; 8]).is_err());
-        assert!(Reply::read(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
-        for end in 0..value.len() {
-            assert!(Value::read(&value[..end]).is_err(), "{end}");
+        for other in [&[9; 8][..], &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[3]] {
+            assert!(Reply::read(other, 0).is_err());
         }
-        let (read, rest) = Value::read(&value).unwrap();
-        assert!(rest.is_empty());
-        assert_eq!(read.counters.len(), COUNTER);
+        for (whole, least) in [(&counters[..], 2 * NUMBER), (&value, 1 + NUMBER)] {
+            for end in least..=whole.len() {
+                let reply = Reply::read(&whole[..end], 0).unwrap();
+                let Verdict::Decided { mut told, .. } = reply.verdict else { panic!("{reply:?}") };
+                assert_eq!(told.next(&view(1), reply.now).is_ok(), end == whole.len(), "{end}");
+                assert!(told.next(&view(1), reply.now).is_err());
+            }
+        }
+    }
+
+    /// The stamp of a list of one rate.
+    fn stamp_of(name: &str, count: u64) -> Vec<u8> {
+        let plan = Plan::builder("test").limit(Limit::rate(name, RateSpec::per_second(count)));
+        let plan = plan.build().unwrap();
+        let asked = Asked::new(&plan.limits()[0], 0, Timestamp::from_micros(1)).unwrap();
+        request(1, &[asked], &view(1), &[])[NUMBER..2 * NUMBER].to_vec()
+    }
+
+    #[test]
+    fn a_stamp_tells_the_version_and_lists_apart() {
+        let stamp = stamp_of("burst", 10);
+        assert_eq!(stamp[0], 1);
+        assert_eq!(stamp, stamp_of("burst", 10));
+        assert_ne!(stamp, stamp_of("burst", 20));
+        assert_ne!(stamp, stamp_of("bursu", 10));
     }
 }

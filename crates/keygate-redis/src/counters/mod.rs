@@ -10,6 +10,7 @@
 //! sent again.
 
 mod format;
+mod part;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -26,13 +27,14 @@ use std::{
 
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
-    limit::Readings,
-    plan::{Limit, Partition},
+    limit::{Level, Readings},
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
+use redis::Cmd;
 
 use self::{
-    format::{Asked, Reply, Value, Verdict},
+    format::{Few, Reply, Told, Verdict},
+    part::Part,
     seen::Seen,
 };
 use crate::{
@@ -46,6 +48,9 @@ const TRIES: usize = 4;
 
 /// A reset is nobody's request.
 const RESET_WITHIN: Duration = Duration::from_secs(2);
+
+/// By so much the clock of Redis may be misjudged: at the turn of a window that costs one more trip.
+const CLOCK_TOLERANCE_MICROS: u64 = 1_000;
 
 /// How many owners a replica remembers the counters of.
 const REMEMBERED: usize = 65_536;
@@ -84,19 +89,19 @@ impl RedisCounters {
 
     async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
         let begun = now();
-        let mut parts = self.parts(charge)?;
-        let keys: Vec<String> = parts.iter().map(|part| part.owner.clone()).collect();
+        let asked_at = SystemClock.now();
+        let mut parts = Part::all(charge, &self.seen, &self.layout, self.clock.as_of(asked_at))?;
         let mut recall = false;
         for _ in 0..TRIES.saturating_add(charge.limits.len()) {
-            let requests: Vec<_> =
-                parts.iter().map(|part| part.request(charge.cost, recall)).collect();
             let left = within.saturating_sub(begun.elapsed());
-            let reply: Vec<u8> = self.link.call(&self.charge, &keys, &requests, left).await?;
-            let Reply { now, verdict } = Reply::read(&reply)?;
-            self.clock.learn(now);
+            let first_place = parts.first().map_or(0, Part::first_place);
+            let call = self.call(&parts, charge.cost, recall);
+            let reply: Vec<u8> = self.link.run(&self.charge, call, left).await?;
+            let Reply { now, verdict } = Reply::read(&reply, first_place)?;
+            self.clock.learn(asked_at, now);
             match verdict {
-                Verdict::Decided { charged, values } => {
-                    return self.conclude(charge, parts, now, charged, values);
+                Verdict::Decided { charged, told } => {
+                    return conclude(charge, &parts, now, charged, told);
                 }
                 Verdict::Behind => recall = true,
                 Verdict::Window { owner, limit, at } => {
@@ -110,66 +115,35 @@ impl RedisCounters {
         Err(Fault::Foreign("the clock of Redis does not stand still".into()))
     }
 
-    /// The owners at hand, the consumer first.
-    fn parts<'a>(&self, charge: &Charge<'a>) -> Result<Vec<Part<'a>>, Fault> {
-        let now = self.clock.now();
-        let mut parts = Vec::with_capacity(2);
-        for partition in [Partition::Consumer, Partition::Key] {
-            let counts = |limit: &&Limit| limit.partition() == partition;
-            let limits = charge.limits.iter().filter(counts);
-            let asked: Vec<_> =
-                limits.map(|limit| Asked::new(limit, now)).collect::<Result<_, _>>()?;
-            if !asked.is_empty() {
-                let owner = match partition {
-                    Partition::Key => self.layout.key_counters(charge.consumer, charge.key),
-                    _ => self.layout.consumer_counters(charge.consumer),
-                };
-                let seen = self.seen.recall(&owner, now);
-                parts.push(Part { owner, partition, asked, named: Vec::new(), seen });
-            }
-        }
-        Ok(parts)
-    }
-
-    fn conclude(
-        &self,
-        charge: &Charge<'_>,
-        parts: Vec<Part<'_>>,
-        now: Timestamp,
-        charged: bool,
-        mut values: &[u8],
-    ) -> Result<Readings, Fault> {
-        let mut levels: [Vec<_>; 2] = Default::default();
-        for part in parts {
-            let (value, rest) = Value::read(values)?;
-            values = rest;
-            let states = value.states(&part.asked)?.into_iter().zip(&part.asked);
-            let of_part = states.map(|(state, asked)| asked.limit.rule().level(state, now));
-            let [consumer, key] = &mut levels;
-            (if part.partition == Partition::Key { key } else { consumer }).extend(of_part);
-            self.seen.remember(&part.owner, &value);
-        }
-        let [mut consumer, mut key] = levels.map(Vec::into_iter);
-        let readings = charge.limits.iter().map(|limit| {
-            let level = match limit.partition() {
-                Partition::Key => key.next(),
-                _ => consumer.next(),
-            }?;
-            Some(level.reading(charge.cost, charged || level.fits(charge.cost)))
-        });
-        readings
-            .collect::<Option<_>>()
-            .ok_or_else(|| Fault::Foreign("a reply without every limit".into()))
+    fn call(&self, parts: &[Part<'_>], cost: u64, recall: bool) -> Cmd {
+        let keys: Few<&str> = parts.iter().map(|part| part.known.key.as_str()).collect();
+        let requests: Few<_> = parts.iter().map(|part| part.request(cost, recall)).collect();
+        self.charge.by_hash(&keys, &requests)
     }
 
     async fn forget(&self, owner: Owner<'_>, within: Duration) -> Result<(), Fault> {
-        let key = match owner {
-            Owner::Consumer(consumer) => self.layout.consumer_counters(consumer),
-            Owner::Key { consumer, key } => self.layout.key_counters(consumer, key),
-        };
         let no_arguments: &[Vec<u8>] = &[];
+        let key = self.layout.counters(owner);
         self.link.call(&self.reset, &[key], no_arguments, within).await
     }
+}
+
+fn conclude(
+    charge: &Charge<'_>,
+    parts: &[Part<'_>],
+    now: Timestamp,
+    charged: bool,
+    mut told: Told<'_>,
+) -> Result<Readings, Fault> {
+    let mut levels: Few<(usize, Level)> = Few::new();
+    for part in parts {
+        part.conclude(&mut told, now, &mut levels)?;
+    }
+    levels.sort_by_key(|(place, _)| *place);
+    let reading = |(_, level): &(usize, Level)| {
+        level.reading(charge.cost, charged || level.fits(charge.cost))
+    };
+    Ok(levels.iter().map(reading).collect())
 }
 
 impl CounterStore for RedisCounters {
@@ -197,38 +171,6 @@ impl fmt::Debug for RedisCounters {
     }
 }
 
-/// The limits of a charge that one owner counts.
-struct Part<'a> {
-    owner: String,
-    partition: Partition,
-    asked: Vec<Asked<'a>>,
-    named: Vec<(usize, Timestamp)>,
-    seen: Option<Arc<[u8]>>,
-}
-
-impl Part<'_> {
-    fn request(&self, cost: u64, recall: bool) -> Vec<u8> {
-        let seen = self.seen.as_deref().and_then(|bytes| Value::read(bytes).ok());
-        format::request(cost, &self.asked, seen.as_ref().map(|(value, _)| value), recall)
-    }
-
-    /// Redis named the instant whose window it wants for a limit. Where its clock stepped back over
-    /// several turns it names one limit after the other.
-    fn name(&mut self, limit: usize, at: Timestamp) {
-        self.named.retain(|(named, _)| *named != limit);
-        self.named.push((limit, at));
-    }
-
-    /// Asks for the windows of now, but for those of the limits that were named.
-    fn ask_again(&mut self, now: Timestamp) -> Result<(), Fault> {
-        for (index, asked) in self.asked.iter_mut().enumerate() {
-            let named = self.named.iter().find(|(limit, _)| *limit == index);
-            *asked = Asked::new(asked.limit, named.map_or(now, |(_, at)| *at))?;
-        }
-        Ok(())
-    }
-}
-
 /// What the clock of Redis shows, as far as can be told from here.
 #[derive(Debug, Default)]
 struct RedisClock {
@@ -237,13 +179,18 @@ struct RedisClock {
 }
 
 impl RedisClock {
-    fn now(&self) -> Timestamp {
-        let own = SystemClock.now().micros();
-        Timestamp::from_micros(own.saturating_add_signed(self.ahead.load(Relaxed)))
+    /// When ours showed `own`.
+    fn as_of(&self, own: Timestamp) -> Timestamp {
+        Timestamp::from_micros(own.micros().saturating_add_signed(self.ahead.load(Relaxed)))
     }
 
-    fn learn(&self, now: Timestamp) {
-        let own = SystemClock.now().micros();
-        self.ahead.store(now.micros().wrapping_sub(own).cast_signed(), Relaxed);
+    /// It showed `now` when it decided what was asked when ours showed `own`: the next call takes as long
+    /// to get there.
+    fn learn(&self, own: Timestamp, now: Timestamp) {
+        let ahead = now.micros().wrapping_sub(own.micros()).cast_signed();
+        // Written seldom: whoever reads it would wait for the processor that wrote it.
+        if ahead.abs_diff(self.ahead.load(Relaxed)) > CLOCK_TOLERANCE_MICROS {
+            self.ahead.store(ahead, Relaxed);
+        }
     }
 }

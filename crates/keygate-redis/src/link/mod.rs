@@ -13,7 +13,7 @@ mod tests;
 
 mod subscription;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use redis::{Cmd, FromRedisValue, RedisResult, ToRedisArgs, Value};
 use tokio::time::{Instant, timeout_at};
@@ -67,22 +67,32 @@ impl Link {
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         script: &Script,
-        keys: &[String],
+        keys: &[impl ToRedisArgs],
         args: &[impl ToRedisArgs],
         within: Duration,
     ) -> Result<T, Fault> {
-        let by_hash = script.by_hash(keys, args);
+        self.run(script, script.by_hash(keys, args), within).await
+    }
+
+    /// Carries out a call of a script.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        by_hash: Cmd,
+        within: Duration,
+    ) -> Result<T, Fault> {
         let turn = self.turn(within).await?;
         let mut connection = turn.connection();
-        let answer = turn.wait(async {
+        // Pinned here, for a future that is passed on is room for two.
+        let answer = pin!(async {
             match by_hash.query_async(&mut connection).await {
                 Err(error) if error.code() == Some("NOSCRIPT") => {
-                    script.in_full(keys, args).query_async(&mut connection).await
+                    script.in_full(&by_hash).query_async(&mut connection).await
                 }
                 answer => answer,
             }
         });
-        converted(answer.await?)
+        converted(turn.wait(answer).await?)
     }
 
     async fn turn(&self, within: Duration) -> Result<Turn<'_>, Fault> {

@@ -9,7 +9,7 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use super::support::{
-    Customer, assert_everything_expires, limits, replica, set_clock, stepped_replica,
+    Customer, assert_everything_expires, calls, limits, replica, set_clock, stepped_replica,
 };
 use crate::counters::RedisCounters;
 
@@ -57,13 +57,6 @@ async fn trips(server: &RedisServer, replica: &RedisCounters, limits: &[Limit], 
         acme.charge(replica, limits, cost).await.unwrap();
     }
     calls(server, "evalsha")
-}
-
-fn calls(server: &RedisServer, command: &str) -> u64 {
-    let stats = server.cli(&["info", "commandstats"]);
-    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-    let calls = line.and_then(|line| line.split_once("calls=")?.1.split_once(','));
-    calls.map_or(0, |(calls, _)| calls.parse().unwrap())
 }
 
 #[tokio::test]

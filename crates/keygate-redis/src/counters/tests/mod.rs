@@ -6,3 +6,4 @@ mod healing;
 mod many;
 mod migration;
 mod support;
+mod usual;

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use keygate::{
-    clock::Timestamp,
+    clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
     limit::Readings,
     plan::{Limit, LimitBuilder, Plan, PlanBuilder},
@@ -37,7 +37,7 @@ pub(super) fn replica_at(url: &str) -> RedisCounters {
 }
 
 /// Whether a counter of another plan still says something.
-const KEPT: &str = "if struct.unpack('>I6', counter, 22) * 1000 > now then";
+const KEPT: &str = "and kept(limit) * 1000 > now then";
 
 /// A replica whose script takes the time from the key `now`, and is the same otherwise.
 pub(super) fn stepped_replica(server: &RedisServer) -> RedisCounters {
@@ -46,7 +46,7 @@ pub(super) fn stepped_replica(server: &RedisServer) -> RedisCounters {
 
 /// A stepped replica that forgets nothing, as the arithmetic by itself does not.
 pub(super) fn unforgetting_replica(server: &RedisServer) -> RedisCounters {
-    with_script(server, &[(TIME, STEPPED), (KEPT, "if true then")])
+    with_script(server, &[(TIME, STEPPED), (KEPT, "then")])
 }
 
 fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters {
@@ -64,7 +64,7 @@ pub(super) async fn set_clock(replica: &RedisCounters, now: Timestamp) {
     set.arg("now").arg(now.micros());
     replica.link.query::<()>(&set, DEADLINE).await.unwrap();
     // Of the window that was right a moment ago.
-    replica.clock.learn(now);
+    replica.clock.learn(SystemClock.now(), now);
 }
 
 pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[Limit]> {
@@ -104,4 +104,12 @@ impl Customer {
 #[track_caller]
 pub(super) fn assert_everything_expires(server: &RedisServer) {
     crate::testing::assert_everything_expires(server, Duration::from_secs(32 * 86_400 + 60));
+}
+
+/// How often the server carried out a command since its figures were reset.
+pub(super) fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.cli(&["info", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    let calls = line.and_then(|line| line.split_once("calls=")?.1.split_once(','));
+    calls.map_or(0, |(calls, _)| calls.parse().unwrap())
 }

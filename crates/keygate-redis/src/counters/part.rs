@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use keygate::{
+    clock::Timestamp,
+    limit::Level,
+    plan::Partition,
+    port::{Charge, Owner},
+};
+
+use super::{
+    format::{self, Asked, Few, Told},
+    seen::{Known, Seen, View},
+};
+use crate::{fault::Fault, layout::Layout};
+
+/// The limits of a charge that one owner counts.
+pub(super) struct Part<'a> {
+    pub(super) known: Arc<Known>,
+    asked: Few<Asked<'a>>,
+    /// The windows that Redis asked for, by limit.
+    named: Vec<(usize, Timestamp)>,
+    view: View,
+}
+
+impl<'a> Part<'a> {
+    /// Those of a charge, the consumer's first.
+    pub(super) fn all(
+        charge: &Charge<'a>,
+        seen: &Seen,
+        layout: &Layout,
+        now: Timestamp,
+    ) -> Result<Vec<Self>, Fault> {
+        let mut parts = Vec::with_capacity(1);
+        for partition in [Partition::Consumer, Partition::Key] {
+            let limits = charge.limits.iter().enumerate();
+            let mut asked: Few<_> = limits
+                .filter(|(_, limit)| limit.partition() == partition)
+                .map(|(place, limit)| Asked::new(limit, place, now))
+                .collect::<Result<_, _>>()?;
+            if !asked.is_empty() {
+                asked.sort_by_key(|asked| asked.rule.kind);
+                let known = seen.of(owner(charge, partition), layout);
+                let view = known.view(&asked, now);
+                parts.push(Self { known, asked, named: Vec::new(), view });
+            }
+        }
+        Ok(parts)
+    }
+
+    pub(super) fn request(&self, cost: u64, recall: bool) -> Vec<u8> {
+        let recalled: Few<_> = match recall {
+            true => self.asked.iter().map(|asked| self.known.recall(asked)).collect(),
+            false => Few::new(),
+        };
+        format::request(cost, &self.asked, &self.view, &recalled)
+    }
+
+    /// Redis named the instant whose window it wants for a limit. Where its clock stepped back over
+    /// several turns it names one limit after the other.
+    pub(super) fn name(&mut self, limit: usize, at: Timestamp) {
+        self.named.retain(|(named, _)| *named != limit);
+        self.named.push((limit, at));
+    }
+
+    /// Asks for the windows of now, but for those of the limits that were named.
+    pub(super) fn ask_again(&mut self, now: Timestamp) -> Result<(), Fault> {
+        for (index, asked) in self.asked.iter_mut().enumerate() {
+            let named = self.named.iter().find(|(limit, _)| *limit == index);
+            *asked = Asked::new(asked.limit, asked.place, named.map_or(now, |(_, at)| *at))?;
+        }
+        self.view = self.known.view(&self.asked, now);
+        Ok(())
+    }
+
+    /// The place of the first limit among the counters that are told in short.
+    pub(super) fn first_place(&self) -> u8 {
+        self.view.places.first().copied().unwrap_or(0)
+    }
+
+    /// Takes what was told of this owner, and remembers it. Adds the level of each limit, with its place in
+    /// the charge.
+    pub(super) fn conclude(
+        &self,
+        told: &mut Told<'_>,
+        now: Timestamp,
+        levels: &mut Few<(usize, Level)>,
+    ) -> Result<(), Fault> {
+        let news = told.next(&self.view, now)?;
+        for (index, asked) in self.asked.iter().enumerate() {
+            let place = match &news.list {
+                Some((_, list)) => list.iter().position(|limit| limit.is_of(asked)),
+                None => self.view.places.get(index).copied().map(usize::from),
+            };
+            let counter = place.and_then(|place| news.counters.get(place)).copied();
+            let counter =
+                counter.ok_or_else(|| Fault::Foreign("a reply without a limit".into()))?;
+            levels.push((asked.place, asked.limit.rule().level(asked.state(counter), now)));
+        }
+        self.known.remember(&self.view, &self.asked, news);
+        Ok(())
+    }
+}
+
+fn owner<'a>(charge: &Charge<'a>, partition: Partition) -> Owner<'a> {
+    match partition {
+        Partition::Key => Owner::Key { consumer: charge.consumer, key: charge.key },
+        _ => Owner::Consumer(charge.consumer),
+    }
+}
