@@ -22,6 +22,7 @@ mod process;
 mod program;
 mod proxy;
 mod python;
+mod random;
 mod raw;
 mod redis;
 mod replica;
@@ -38,6 +39,7 @@ pub use self::{
     process::{Ended, Process},
     proxy::Proxy,
     python::parse_fields,
+    random::Random,
     raw::Raw,
     redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
     replica::{Api, Replica, Replicas},

@@ -21,6 +21,12 @@ pub(crate) fn api_axum() -> &'static Path {
     PROGRAM.get_or_init(|| built("api_axum"))
 }
 
+/// The API that limits how much is under way at once.
+pub(crate) fn exports() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("exports"))
+}
+
 /// The operator's command.
 pub(crate) fn keygate() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

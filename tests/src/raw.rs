@@ -46,9 +46,7 @@ impl Raw {
             std::iter::from_fn(|| self.chunk()).flatten().collect()
         } else {
             let length = headers.get("content-length").map(|length| length.to_str().unwrap());
-            let mut body = vec![0; length.unwrap_or("0").parse().unwrap()];
-            self.stream.read_exact(&mut body).expect("as much body as was told");
-            body
+            self.bytes(length.unwrap_or("0").parse().unwrap())
         };
         Some(Answer { status, headers, body })
     }
@@ -62,14 +60,22 @@ impl Raw {
         Some(Answer { status, headers, body: Vec::new() })
     }
 
+    /// So many bytes of a body.
+    #[must_use]
+    #[track_caller]
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("as much body as was told");
+        bytes
+    }
+
     /// The next chunk of a chunked body; none after the last, or if the server hung up instead.
     #[must_use]
     #[track_caller]
     pub fn chunk(&mut self) -> Option<Vec<u8>> {
         let line = self.line()?;
         let length = usize::from_str_radix(&line, 16).expect("the length of a chunk");
-        let mut chunk = vec![0; length + "\r\n".len()];
-        self.stream.read_exact(&mut chunk).expect("as long a chunk as was told");
+        let mut chunk = self.bytes(length + "\r\n".len());
         chunk.truncate(length);
         (length > 0).then_some(chunk)
     }

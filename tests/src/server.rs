@@ -89,7 +89,7 @@ impl Quickstart {
     #[track_caller]
     pub fn start(self) -> Server {
         let (process, folder) = self.arg("--json").spawn();
-        Server::new(process, folder)
+        Server::new(process, Some(folder))
     }
 }
 
@@ -99,14 +99,14 @@ impl Default for Quickstart {
     }
 }
 
-/// A quickstart that listens. Killed on drop.
+/// An API that listens, with everything in memory. Killed on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
     line: String,
     address: SocketAddr,
     keys: BTreeMap<String, String>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Server {
@@ -117,8 +117,15 @@ impl Server {
         Quickstart::new().plans(text).start()
     }
 
+    /// The API of exports, on a free port.
+    #[must_use]
     #[track_caller]
-    fn new(mut process: Process, folder: TempDir) -> Self {
+    pub fn exports() -> Self {
+        Self::new(Process::spawn(api(program::exports()).arg("--json")), None)
+    }
+
+    #[track_caller]
+    fn new(mut process: Process, folder: Option<TempDir>) -> Self {
         let line = process.line();
         let told: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let address = listening(&told);
