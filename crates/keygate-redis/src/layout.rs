@@ -8,7 +8,9 @@
 
 use std::fmt::Write;
 
-use keygate::{clock::Timestamp, key::KeyId, port::Owner, record::ConsumerId, usage::Granularity};
+use keygate::{
+    clock::Timestamp, key::KeyId, plan::Name, port::Owner, record::ConsumerId, usage::Granularity,
+};
 
 /// The keys of one installation: everything under one prefix.
 #[derive(Clone, Debug)]
@@ -31,6 +33,21 @@ impl Layout {
                 format!("{}:limits:{{{}}}:{key}", self.prefix, Escaped(consumer.as_str()))
             }
         }
+    }
+
+    /// A sorted set: the slots that requests hold of a concurrency, by when their leases end.
+    pub(crate) fn slots(&self, owner: Owner<'_>, limit: &Name) -> String {
+        let (consumer, key) = match owner {
+            Owner::Consumer(consumer) => (consumer, None),
+            Owner::Key { consumer, key } => (consumer, Some(key)),
+        };
+        let mut name = format!("{}:slots:{{{}}}", self.prefix, Escaped(consumer.as_str()));
+        if let Some(key) = key {
+            // Writing to a string succeeds.
+            let _ = write!(name, ":{key}");
+        }
+        let _ = write!(name, ":{limit}");
+        name
     }
 
     /// The rollups of a consumer, or of requests without a known key, in the bucket that begins

@@ -31,6 +31,9 @@ const PREFIX: &str = "keygate";
 /// How long a key may take to be found that is not cached.
 const FIND_WITHIN: Duration = Duration::from_millis(250);
 
+/// How long a slot is held without being renewed.
+const SLOT_LEASE: Duration = Duration::from_secs(30);
+
 /// How long the first look at keys and plans may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
@@ -149,13 +152,22 @@ impl RedisStore {
         self.0.usage.flush().await
     }
 
-    /// Brings all usage that was recorded to Redis, within this time. To be called before the process
-    /// ends: what is not there by then is lost with it.
+    /// Settlements of costs and slots that may not have reached Redis, since the start.
+    #[must_use]
+    pub fn lost_settlements(&self) -> u64 {
+        self.0.counters.settling().lost()
+    }
+
+    /// Brings all usage that was recorded to Redis, and what settles requests, within this time. To be
+    /// called before the process ends: what is not there by then is lost with it.
     ///
     /// # Errors
     /// If it is too late; [`usage_stats`](Self::usage_stats) says how much is left.
     pub async fn close(&self, within: Duration) -> Result<(), StoreError> {
-        self.0.usage.close(within).await
+        let settling = self.0.counters.settling();
+        let (settled, closed) = tokio::join!(settling.done(within), self.0.usage.close(within));
+        closed?;
+        if settled { Ok(()) } else { Err(StoreError::new("settlements are still under way")) }
     }
 }
 
@@ -174,6 +186,7 @@ pub struct RedisStoreBuilder {
     poll: Duration,
     cache: cached::Settings,
     usage: UsageOptions,
+    slot_lease: Duration,
     clock: Arc<dyn Clock>,
     serves: bool,
 }
@@ -192,6 +205,7 @@ impl RedisStoreBuilder {
             poll: POLL,
             cache: cached::Settings::default(),
             usage: UsageOptions::default(),
+            slot_lease: SLOT_LEASE,
             clock: Arc::new(AnchoredClock::default()),
             serves: true,
         }
@@ -231,6 +245,13 @@ impl RedisStoreBuilder {
     /// How key records are cached.
     pub fn cache(self, cache: cached::Settings) -> Self {
         Self { cache, ..self }
+    }
+
+    /// How long a slot of a `concurrency` limit is held without being renewed; 30 seconds by default. A
+    /// process renews the slots of its requests three times as often: what one that was killed held is
+    /// free after this time.
+    pub fn slot_lease(self, slot_lease: Duration) -> Self {
+        Self { slot_lease, ..self }
     }
 
     /// How usage is kept.
@@ -275,6 +296,7 @@ impl RedisStoreBuilder {
             layout.clone(),
             Arc::clone(&guard),
             Some(watcher),
+            self.slot_lease,
         );
         let usage = RedisUsage::new(
             Arc::clone(&link),

@@ -4,11 +4,20 @@
 #[path = "gate/anonymous.rs"]
 mod anonymous;
 #[cfg(test)]
+#[path = "gate/concurrency.rs"]
+mod concurrency;
+#[cfg(test)]
 #[path = "gate/failure.rs"]
 mod failure;
 #[cfg(test)]
+#[path = "gate/late_costs.rs"]
+mod late_costs;
+#[cfg(test)]
 #[path = "gate/limits.rs"]
 mod limits;
+#[cfg(test)]
+#[path = "gate/messages.rs"]
+mod messages;
 #[cfg(test)]
 #[path = "gate/metering.rs"]
 mod metering;

@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use keygate::{
     clock::{Clock, ManualClock, Timestamp},
     key::KeyId,
+    limit::Correction,
     memory::{MemoryCounters, MemoryUsage, Retention},
     period::Period,
     plan::{Limit, Name, Plan, RateSpec},
-    port::{Charge, CounterStore, UsageStore},
+    port::{Charge, CounterStore, Settlement, SlotId, UsageStore},
     record::ConsumerId,
     usage::{Granularity, Outcome, Rollup, UsageEvent, UsageQuery},
 };
@@ -64,6 +65,30 @@ fn counters_of_idle_owners_are_forgotten_by_traffic_of_others() {
     }
     assert_eq!(counters.subjects(), 2 * some_traffic.len());
     clock.advance(Duration::from_secs(3_900));
+    counters.forget_idle();
+    assert_eq!(counters.subjects(), 0);
+}
+
+#[test]
+fn owners_of_held_slots_are_kept_and_forgotten_once_they_are_free() {
+    let plan = Plan::builder("free").limit(Limit::concurrency("parallel", 2)).build();
+    let (clock, limits) = (clock(), Arc::clone(plan.unwrap().limits()));
+    let counters = MemoryCounters::new(Arc::clone(&clock) as _);
+    let (consumer, key) = (consumer(1), KeyId::random().unwrap());
+    let slots = [1, 2].map(|number| Some(SlotId::new(7, number)));
+    for slot in slots {
+        let charge = Charge { consumer: &consumer, key, limits: &limits, cost: 1, slot };
+        let _ = pollster::block_on(counters.charge(&charge)).unwrap();
+    }
+    for slot in slots {
+        clock.advance(400 * DAY);
+        counters.forget_idle();
+        assert_eq!(counters.subjects(), 1, "a request may take its time");
+        let (consumer, correction) = (&consumer, Correction::None);
+        let limits = &limits;
+        let settlement = Settlement { consumer, key, limits, correction, slot };
+        pollster::block_on(counters.settle(&settlement));
+    }
     counters.forget_idle();
     assert_eq!(counters.subjects(), 0);
 }

@@ -324,6 +324,11 @@ pub(super) struct News {
 }
 
 impl Told<'_> {
+    /// Where no owner was asked.
+    pub(super) fn of_nobody() -> Self {
+        Self { rest: Reader(&[]), in_full: false }
+    }
+
     /// The next owner's counters; `view` is what was known of them when the charge was sent.
     pub(super) fn next(&mut self, view: &View, now: Timestamp) -> Result<News, Fault> {
         let news = if self.in_full { self.value() } else { self.counters(view, now) };

@@ -5,13 +5,20 @@
 //! value under one key, which always expires. A plan that mixes limits per consumer and per key has two
 //! owners; their keys share a hash tag, and the script decides both.
 //!
+//! A plan may also limit how many requests are under way at once. Their slots lie apart, in sets, and are
+//! taken by the same script call (see [`slots`]). What a request turns out to weigh, and that it is over, is
+//! told later, by settlements that nobody waits for (see [`settle`]).
+//!
 //! Calendars are not for Lua: the caller sends the window of each quota, by what it believes the clock
 //! of Redis to show. Where that is wrong, Redis answers with the instant that counts, and the charge is
 //! sent again.
 
 mod format;
+mod held_slots;
 mod part;
 mod seen;
+mod settle;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -27,15 +34,19 @@ use std::{
 
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
-    limit::{Level, Readings},
+    limit::{Level, Readings, State},
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 use redis::Cmd;
+use tokio::runtime::Handle;
 
 use self::{
     format::{Few, Reply, Told, Verdict},
+    held_slots::HeldSlots,
     part::Part,
     seen::Seen,
+    settle::Settling,
+    slots::{Found, Wanted},
 };
 use crate::{
     clock::now, fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script,
@@ -55,53 +66,102 @@ const CLOCK_TOLERANCE_MICROS: u64 = 1_000;
 /// How many owners a replica remembers the counters of.
 const REMEMBERED: usize = 65_536;
 
+/// The script of a charge.
+const CHARGE: &str = concat!(
+    "local pays = true\n",
+    include_str!("script/now.lua"),
+    include_str!("script/usual.lua"),
+    include_str!("script/put.lua"),
+    include_str!("script/owners.lua"),
+    include_str!("script/value.lua"),
+    include_str!("script/decide.lua"),
+);
+
+/// The same, and slots with it.
+const TAKE: &str = concat!(
+    "local function charge(KEYS, ARGV, pays)\n",
+    include_str!("script/now.lua"),
+    include_str!("script/usual.lua"),
+    include_str!("script/put.lua"),
+    include_str!("script/owners.lua"),
+    include_str!("script/value.lua"),
+    include_str!("script/decide.lua"),
+    "end\n",
+    include_str!("script/take.lua"),
+);
+
 /// The counters of all replicas.
 pub(crate) struct RedisCounters {
     link: Arc<Link>,
     layout: Layout,
     charge: Script,
+    take: Script,
     reset: Script,
+    lease: Duration,
+    held: HeldSlots,
+    settling: Settling,
     guard: Arc<Guard>,
     watcher: Option<Watcher>,
-    clock: RedisClock,
+    clock: Arc<RedisClock>,
     seen: Seen,
 }
 
 impl RedisCounters {
-    /// Counters over this link. The watcher tells how many replicas there are.
+    /// Counters over this link, whose slots are leased for so long. The watcher tells how many replicas
+    /// there are. Must be called within a tokio runtime.
     pub(crate) fn new(
         link: Arc<Link>,
         layout: Layout,
         guard: Arc<Guard>,
         watcher: Option<Watcher>,
+        lease: Duration,
     ) -> Self {
+        let (clock, runtime) = (Arc::<RedisClock>::default(), Handle::current());
         Self {
+            held: HeldSlots::new(Arc::clone(&link), lease, &runtime),
+            settling: Settling::new(Arc::clone(&link), layout.clone(), Arc::clone(&clock), runtime),
             link,
             layout,
-            charge: Script::new(include_str!("charge.lua")),
-            reset: Script::new(include_str!("reset.lua")),
+            charge: Script::new(CHARGE),
+            take: Script::new(TAKE),
+            reset: Script::new(include_str!("script/reset.lua")),
+            lease,
             guard,
             watcher,
-            clock: RedisClock::default(),
+            clock,
             seen: Seen::new(REMEMBERED),
         }
+    }
+
+    /// What settles requests.
+    pub(crate) fn settling(&self) -> &Settling {
+        &self.settling
     }
 
     async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
         let begun = now();
         let asked_at = SystemClock.now();
         let mut parts = Part::all(charge, &self.seen, &self.layout, self.clock.as_of(asked_at))?;
+        let wanted = Wanted::of(charge, &self.layout, self.lease);
         let mut recall = false;
         for _ in 0..TRIES.saturating_add(charge.limits.len()) {
             let left = within.saturating_sub(begun.elapsed());
             let first_place = parts.first().map_or(0, Part::first_place);
-            let call = self.call(&parts, charge.cost, recall);
-            let reply: Vec<u8> = self.link.run(&self.charge, call, left).await?;
-            let Reply { now, verdict } = Reply::read(&reply, first_place)?;
+            let (script, call) = self.call(&parts, wanted.as_ref(), charge.cost, recall);
+            let reply: Vec<u8> = self.link.run(script, call, left).await?;
+            let (found, rest) = Found::before(&reply, wanted.as_ref())?;
+            if let (Some(wanted), Some(Found { taken: true, .. })) = (&wanted, &found) {
+                self.held.add(wanted, charge.slot);
+            }
+            if parts.is_empty() {
+                let none = Told::of_nobody();
+                return conclude(charge, &parts, self.clock.as_of(asked_at), true, none, found);
+            }
+            let Reply { now, verdict } = Reply::read(rest, first_place)?;
             self.clock.learn(asked_at, now);
             match verdict {
                 Verdict::Decided { charged, told } => {
-                    return conclude(charge, &parts, now, charged, told);
+                    return conclude(charge, &parts, now, charged, told, found);
                 }
                 Verdict::Behind => recall = true,
                 Verdict::Window { owner, limit, at } => {
@@ -115,10 +175,24 @@ impl RedisCounters {
         Err(Fault::Foreign("the clock of Redis does not stand still".into()))
     }
 
-    fn call(&self, parts: &[Part<'_>], cost: u64, recall: bool) -> Cmd {
-        let keys: Few<&str> = parts.iter().map(|part| part.known.key.as_str()).collect();
-        let requests: Few<_> = parts.iter().map(|part| part.request(cost, recall)).collect();
-        self.charge.by_hash(&keys, &requests)
+    fn call(
+        &self,
+        parts: &[Part<'_>],
+        wanted: Option<&Wanted>,
+        cost: u64,
+        recall: bool,
+    ) -> (&Script, Cmd) {
+        let mut keys: Few<&str> = parts.iter().map(|part| part.known.key.as_str()).collect();
+        let mut requests: Few<_> = parts.iter().map(|part| part.request(cost, recall)).collect();
+        let script = match wanted {
+            Some(wanted) => {
+                keys.extend(wanted.sets.iter().map(String::as_str));
+                requests.push(wanted.packed.clone());
+                &self.take
+            }
+            None => &self.charge,
+        };
+        (script, script.by_hash(&keys, &requests))
     }
 
     async fn forget(&self, owner: Owner<'_>, within: Duration) -> Result<(), Fault> {
@@ -132,12 +206,24 @@ fn conclude(
     charge: &Charge<'_>,
     parts: &[Part<'_>],
     now: Timestamp,
-    charged: bool,
+    fits: bool,
     mut told: Told<'_>,
+    found: Option<Found>,
 ) -> Result<Readings, Fault> {
     let mut levels: Few<(usize, Level)> = Few::new();
     for part in parts {
         part.conclude(&mut told, now, &mut levels)?;
+    }
+    let mut charged = fits;
+    if let Some(found) = found {
+        let counting = charge.limits.iter().enumerate().filter(|(_, it)| it.is_concurrency());
+        let held = |used| State { used, ..State::default() };
+        levels.extend(
+            counting
+                .zip(found.held)
+                .map(|((place, limit), used)| (place, limit.rule().level(held(used), now))),
+        );
+        charged = found.taken;
     }
     levels.sort_by_key(|(place, _)| *place);
     let reading = |(_, level): &(usize, Level)| {
@@ -151,9 +237,11 @@ impl CounterStore for RedisCounters {
         Answer::later(async move { Ok(self.guard.run(|within| self.count(charge, within)).await?) })
     }
 
-    fn settle(&self, _settlement: &Settlement<'_>) -> Answer<'static, ()> {
-        tracing::error!("nothing is settled in Redis yet");
-        Answer::ready(())
+    fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        if let Some(slot) = settlement.slot {
+            self.held.remove(slot);
+        }
+        self.settling.send(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {

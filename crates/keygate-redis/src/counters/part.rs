@@ -2,9 +2,11 @@ use std::sync::Arc;
 
 use keygate::{
     clock::Timestamp,
+    key::KeyId,
     limit::Level,
     plan::Partition,
     port::{Charge, Owner},
+    record::ConsumerId,
 };
 
 use super::{
@@ -34,12 +36,12 @@ impl<'a> Part<'a> {
         for partition in [Partition::Consumer, Partition::Key] {
             let limits = charge.limits.iter().enumerate();
             let mut asked: Few<_> = limits
-                .filter(|(_, limit)| limit.partition() == partition)
+                .filter(|(_, limit)| limit.partition() == partition && !limit.is_concurrency())
                 .map(|(place, limit)| Asked::new(limit, place, now))
                 .collect::<Result<_, _>>()?;
             if !asked.is_empty() {
                 asked.sort_by_key(|asked| asked.rule.kind);
-                let known = seen.of(owner(charge, partition), layout);
+                let known = seen.of(owner(charge.consumer, charge.key, partition), layout);
                 let view = known.view(&asked, now);
                 parts.push(Self { known, asked, named: Vec::new(), view });
             }
@@ -101,9 +103,10 @@ impl<'a> Part<'a> {
     }
 }
 
-fn owner<'a>(charge: &Charge<'a>, partition: Partition) -> Owner<'a> {
+/// Who counts limits of this partition.
+pub(super) fn owner(consumer: &ConsumerId, key: KeyId, partition: Partition) -> Owner<'_> {
     match partition {
-        Partition::Key => Owner::Key { consumer: charge.consumer, key: charge.key },
-        _ => Owner::Consumer(charge.consumer),
+        Partition::Key => Owner::Key { consumer, key },
+        _ => Owner::Consumer(consumer),
     }
 }

@@ -81,6 +81,14 @@ pub(super) struct View {
     pub(super) places: Few<u8>,
 }
 
+impl View {
+    /// Of a charge of so many limits, when nothing is known of the owner.
+    pub(super) fn of_none(limits: usize) -> Self {
+        let places = (0..limits).filter_map(|place| u8::try_from(place).ok()).collect();
+        Self { sight: Sight::default(), stamp: None, listed: limits, places }
+    }
+}
+
 /// One owner's Redis key, and what was seen under it.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -111,10 +119,7 @@ impl Known {
             Some(places) => {
                 View { sight, stamp: Some(memory.stamp), listed: memory.list.len(), places }
             }
-            None => {
-                let places = (0..asked.len()).filter_map(|place| u8::try_from(place).ok());
-                View { sight, stamp: None, listed: asked.len(), places: places.collect() }
-            }
+            None => View { sight, ..View::of_none(asked.len()) },
         }
     }
 

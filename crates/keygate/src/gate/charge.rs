@@ -19,6 +19,17 @@ pub(crate) struct Taken {
     pub(crate) slot: Option<SlotId>,
 }
 
+impl Taken {
+    /// Whether all counters here counted that, too.
+    pub(crate) fn includes(&self, more: &Self) -> bool {
+        let counted = |limit: &Limit| {
+            limit.is_concurrency()
+                || more.counted.limits().iter().any(|other| other.has_counter_of(limit))
+        };
+        self.degraded == more.degraded && self.counted.limits().iter().all(counted)
+    }
+}
+
 impl Gate {
     /// Counts an authorized request against all of these limits.
     pub(super) async fn charge(

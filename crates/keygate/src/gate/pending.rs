@@ -106,15 +106,11 @@ impl Pending {
     }
 
     /// Charges more of a request that was admitted, if it would still be.
-    pub(crate) async fn charge_more(
-        &self,
-        caller: &Caller,
-        cost: u64,
-    ) -> Result<Counted, Rejection> {
+    pub(crate) async fn charge_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Rejection> {
         self.try_more(caller, cost).await.map_err(|refusal| self.reject(refusal))
     }
 
-    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<Counted, Box<Refusal>> {
+    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Box<Refusal>> {
         let now = self.now();
         let caller = match caller.record() {
             Some(record) => {
@@ -128,10 +124,8 @@ impl Pending {
             return Err(Refusal::new(reason).caller(caller));
         }
         let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
-        match self.gate.charge(&caller, Arc::clone(limits), cost, now).await {
-            Ok(taken) => Ok(taken.counted),
-            Err(refusal) => Err(refusal.caller(caller)),
-        }
+        let taken = self.gate.charge(&caller, Arc::clone(limits), cost, now).await;
+        taken.map_err(|refusal| refusal.caller(caller))
     }
 
     /// What makes a charge of `before` one of `after`.

@@ -71,7 +71,8 @@
 //! ever makes room that would not be there, had the request been charged rightly at the start.
 //!
 //! Of a full bucket a refund repays `floor(refund / num)` microseconds of the debt first, and only what
-//! is left then makes room. A bucket that is not full owes nothing: there, `at` ahead of now is a clock
+//! is left then makes room. A debt and its refund are each rounded against the client, by less than
+//! flows back in a microsecond. A bucket that is not full owes nothing: there, `at` ahead of now is a clock
 //! that stepped back, and stays where it is.
 //!
 //! The rule of a correction is the one that charged, and the plan may have been edited since. A backlog

@@ -71,6 +71,13 @@ impl Limit {
         self.rule.kind() == Kind::Concurrency
     }
 
+    /// Whether what the other counts is counted here, for the same owner.
+    pub(crate) fn has_counter_of(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.rule.kind() == other.rule.kind()
+            && self.partition == other.partition
+    }
+
     /// What one of `replicas` processes may use of it while they cannot count together: the limit
     /// divided, at least one unit at a time.
     #[must_use]

@@ -22,6 +22,9 @@ pub struct Admitted {
     taken: Taken,
     /// Units so far: what was charged at the gate, and since then by its admissions.
     cost: AtomicU64,
+    /// Those of them that the counters of the gate did not see: the store failed, or the plan named other
+    /// limits by then. They cannot be given back there.
+    elsewhere: AtomicU64,
     pending: Pending,
     /// How it ended, and when that was known.
     ended: OnceLock<(Outcome, Timestamp)>,
@@ -97,8 +100,15 @@ pub struct Admission(Arc<Admitted>);
 
 impl Admission {
     pub(crate) fn new(caller: Caller, cost: u64, taken: Taken, pending: Pending) -> Self {
-        let (cost, open, ended) = (AtomicU64::new(cost), AtomicUsize::new(1), OnceLock::new());
-        Self(Arc::new(Admitted { caller, taken, cost, pending, ended, open }))
+        Self(Arc::new(Admitted {
+            caller,
+            taken,
+            cost: AtomicU64::new(cost),
+            elsewhere: AtomicU64::new(0),
+            pending,
+            ended: OnceLock::new(),
+            open: AtomicUsize::new(1),
+        }))
     }
 
     /// Who calls.
@@ -136,9 +146,13 @@ impl Admission {
     /// # Errors
     /// The rejection, with its reason and how long to wait.
     pub async fn charge(&self, cost: u64) -> Result<Counted, Rejection> {
-        let counted = self.0.pending.charge_more(&self.0.caller, cost).await?;
-        self.0.cost.fetch_add(cost, Ordering::Relaxed);
-        Ok(counted)
+        let it = &*self.0;
+        let more = it.pending.charge_more(&it.caller, cost).await?;
+        if !it.taken.includes(&more) {
+            add(&it.elsewhere, cost);
+        }
+        add(&it.cost, cost);
+        Ok(more.counted)
     }
 
     /// Says what the request weighs as a whole, in units, once that is known: the tokens of an answer,
@@ -162,7 +176,9 @@ impl Admission {
     pub fn settle_cost(&self, cost: u64) {
         let it = &*self.0;
         let before = it.cost.swap(cost, Ordering::Relaxed);
-        let correction = it.pending.correction(before, cost);
+        let elsewhere = it.elsewhere.load(Ordering::Relaxed);
+        let here = |units: u64| units.saturating_sub(elsewhere);
+        let correction = it.pending.correction(here(before), here(cost));
         if correction != Correction::None {
             it.pending.settle(&it.caller, &it.taken, correction, None);
         }
@@ -198,8 +214,8 @@ impl fmt::Debug for Admission {
 /// An admitted request on its way through the service: what an adapter holds.
 ///
 /// [`settle`](Self::settle) it once the status of the response is known. Dropped unsettled the request
-/// is metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered
-/// as a failure of the service.
+/// is metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered,
+/// and refunded where its route says so, as a failure of the service.
 #[derive(Debug)]
 #[must_use = "a passage that is dropped is metered as aborted; settle it"]
 pub struct Passage {
@@ -264,23 +280,36 @@ impl Passage {
     /// The service has answered with this status; `None` if it failed without one.
     pub fn settle(mut self, status: Option<u16>) -> Verdict {
         if std::mem::take(&mut self.counts) {
-            let it = self.admitted();
-            if it.pending.refunds(status) {
-                self.admission.settle_cost(0);
-            }
-            it.end(Outcome::answered(status));
+            self.answered(status);
         }
         Verdict::Admitted(Arc::clone(&self.admission.0))
+    }
+
+    fn answered(&self, status: Option<u16>) {
+        let it = self.admitted();
+        if it.pending.refunds(status) {
+            self.admission.settle_cost(0);
+        }
+        it.end(Outcome::answered(status));
     }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        if self.counts {
-            // A service that panics has failed; otherwise nobody waits for its answer any more.
-            let failed = std::thread::panicking();
-            let outcome = if failed { Outcome::answered(None) } else { Outcome::Aborted };
-            self.admitted().end(outcome);
+        if !self.counts {
+            return;
+        }
+        // A service that panics has failed; otherwise nobody waits for its answer any more.
+        if std::thread::panicking() {
+            self.answered(None);
+        } else {
+            self.admitted().end(Outcome::Aborted);
         }
     }
+}
+
+fn add(sum: &AtomicU64, units: u64) {
+    let add = |sum: u64| Some(sum.saturating_add(units));
+    // It always has something to say.
+    let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
 }

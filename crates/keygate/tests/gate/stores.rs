@@ -18,6 +18,10 @@ pub(crate) enum Mood {
     Silent,
     /// They answer without a reading.
     Mute,
+    /// They count, and nobody hears of it.
+    Lost,
+    /// They count, and say that they failed.
+    Late,
 }
 
 /// Counters in memory, and how they do.
@@ -51,6 +55,19 @@ impl CounterStore for MoodyCounters {
             Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
+            Mood::Lost => {
+                let counted = self.counters.charge(charge);
+                Answer::later(async {
+                    let _ = counted.await;
+                    pending().await
+                })
+            }
+            Mood::Late => {
+                let counted = self.counters.charge(charge);
+                Answer::later(async {
+                    counted.await.and_then(|_| Err(StoreError::new("broken, but counted")))
+                })
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod corrections;
 mod edits;
 mod governor;
 mod quotas;
@@ -10,7 +11,7 @@ mod several;
 
 use keygate::{
     clock::Timestamp,
-    limit::{Reading, Rule, State, decide},
+    limit::{Correction, Reading, Rule, State, decide},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 
@@ -88,6 +89,12 @@ impl Counter {
             self.state = state;
         }
         reading
+    }
+
+    fn correct(&mut self, now: u64, correction: Correction) {
+        let mut level = self.rule.level(self.state, Timestamp::from_micros(now));
+        level.correct(correction);
+        self.state = level.state();
     }
 
     /// A retry and a reset are right to the microsecond.

@@ -16,13 +16,13 @@ pub(crate) fn any_rate() -> impl Strategy<Value = Rate> {
 }
 
 /// Rates of the kind people write, which fill and drain within a trace.
-fn usual_rate() -> impl Strategy<Value = Rate> {
+pub(crate) fn usual_rate() -> impl Strategy<Value = Rate> {
     let per = prop_oneof![Just(1_000_000), Just(60_000_000), 1_u64..50];
     (1_u64..100, per, 1_u64..40)
         .prop_map(|(count, per, burst)| Rate::new(count, per, burst).unwrap())
 }
 
-fn any_span() -> impl Strategy<Value = u64> {
+pub(crate) fn any_span() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), any_magnitude(8), any_magnitude(24), any_magnitude(50)]
 }
 
@@ -78,7 +78,7 @@ fn agrees_with_a_bucket(rate: Rate, start: u64, steps: &[(u64, Cost)]) {
 
 /// In every interval, by the order of the admissions, what was admitted is at most the burst and
 /// what flows back. Time that is lived twice counts once, so an interval ends at the latest instant.
-fn no_interval_holds_too_much(rate: Rate, admitted: &[(u64, u64)]) {
+pub(crate) fn no_interval_holds_too_much(rate: Rate, admitted: &[(u64, u64)]) {
     let (num, den) = rate.pace();
     let capacity = i128::from(rate.burst()) * i128::from(den);
     let mut latest = 0;

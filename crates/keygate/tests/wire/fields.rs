@@ -195,3 +195,62 @@ fn numbers_beyond_a_structured_integer_are_told_as_the_largest_one() {
     let state = r#""all";r=999999999999999;t=43200"#;
     assert_eq!(field(&fields, "ratelimit"), Some(state));
 }
+
+/// Slots are told in a unit of their own, and for no length of time.
+#[test]
+fn slots_have_neither_a_window_nor_a_reset() {
+    let plans = r#"
+        [plans.free]
+        limits = [
+            { name = "parallel", concurrency = 10 },
+            { name = "daily", quota = 1000, per = "day" },
+        ]
+    "#;
+    let desk = Desk::new(plans, |gate| gate);
+    let request = Request::bearer(desk.issue(NewKey::new("acme", "free")).key.expose());
+    let policy = r#""parallel";q=10;qu="concurrent-requests", "daily";q=1000;w=86400"#;
+    let first = desk.ask(&request, &any_key()).unwrap();
+    let fields = first.fields();
+    assert_eq!(field(&fields, "ratelimit-policy"), Some(policy));
+    let state = r#""parallel";r=9, "daily";r=999;t=43200"#;
+    assert_eq!(field(&fields, "ratelimit"), Some(state));
+
+    let second = desk.ask(&request, &costing(50)).unwrap();
+    let state = r#""parallel";r=8, "daily";r=949;t=43200"#;
+    assert_eq!(field(&second.fields(), "ratelimit"), Some(state));
+    drop(first);
+    let fields = settled(desk.ask(&request, &any_key()).unwrap());
+    let state = r#""parallel";r=8, "daily";r=948;t=43200"#;
+    assert_eq!(field(&fields, "ratelimit"), Some(state));
+    drop(second);
+}
+
+#[test]
+fn a_refusal_for_want_of_a_slot_tells_them_too() {
+    let plans = "[plans.free]\nlimits = [{ name = \"parallel\", concurrency = 1 }]";
+    let desk = Desk::new(plans, |gate| gate);
+    let request = Request::bearer(desk.issue(NewKey::new("acme", "free")).key.expose());
+    let under_way = desk.ask(&request, &any_key()).unwrap();
+    let reply = desk.ask(&request, &any_key()).unwrap_err().reply();
+    assert_eq!(reply.status, 429);
+    let policy = r#""parallel";q=1;qu="concurrent-requests""#;
+    assert_eq!(field(&reply.headers, "ratelimit-policy"), Some(policy));
+    assert_eq!(field(&reply.headers, "ratelimit"), Some(r#""parallel";r=0"#));
+    assert_eq!(field(&reply.headers, "retry-after"), Some("1"));
+    let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(problem["code"], "too_many_concurrent");
+    assert_eq!(problem["violated-policies"], serde_json::json!(["parallel"]));
+    drop(under_way);
+}
+
+#[test]
+fn legacy_fields_of_slots_have_a_reset_of_nothing() {
+    let plans = "[plans.free]\nlimits = [{ name = \"parallel\", concurrency = 3 }]";
+    let wire = Wire::default().rate_limit_fields(RateLimitFields::Legacy);
+    let desk = Desk::new(plans, |gate| gate.wire(wire));
+    let request = Request::bearer(desk.issue(NewKey::new("acme", "free")).key.expose());
+    let fields = settled(desk.ask(&request, &any_key()).unwrap());
+    let all =
+        [("x-ratelimit-limit", "3"), ("x-ratelimit-remaining", "2"), ("x-ratelimit-reset", "0")];
+    assert!(fields.iter().map(|(name, value)| (*name, &**value)).eq(all), "{fields:?}");
+}

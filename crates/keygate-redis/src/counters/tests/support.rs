@@ -21,6 +21,9 @@ use crate::{
 /// Long enough for a machine that does much else.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long slots are leased.
+const LEASE: Duration = Duration::from_secs(30);
+
 const TIME: &str = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]";
 const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";
 
@@ -33,7 +36,7 @@ pub(super) fn replica(server: &RedisServer) -> RedisCounters {
 pub(super) fn replica_at(url: &str) -> RedisCounters {
     let link = link_to(url);
     let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
-    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None)
+    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None, LEASE)
 }
 
 /// Whether a counter of another plan still says something.
@@ -50,7 +53,7 @@ pub(super) fn unforgetting_replica(server: &RedisServer) -> RedisCounters {
 }
 
 fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters {
-    let mut text = include_str!("../charge.lua").to_owned();
+    let mut text = crate::counters::CHARGE.to_owned();
     for (from, to) in changes {
         assert_eq!(text.matches(from).count(), 1, "{from}");
         text = text.replace(from, to);

@@ -1,0 +1,71 @@
+-- Corrects what was charged at one owner, once it is known what the request weighed.
+--
+-- KEYS[1] is the owner and ARGV[1] a request as for a charge, whose cost is what is corrected: taken as well
+-- if ARGV[2] is 'extra', given back if it is 'refund', ARGV[3] microseconds after it was charged. The reply
+-- is empty, or the verdict of a charge that wants another window.
+
+local exact = 2 ^ 53
+
+-- More was used. What a full bucket cannot hold is owed: nothing flows back until that has.
+local function exceed(limit, units)
+  local weight = math.min(units, math.floor(exact / limit.unit)) * limit.unit
+  local room = limit.capacity - limit.level
+  if weight <= room then
+    limit.level = limit.level + weight
+  else
+    limit.level = limit.capacity
+    limit.at = math.min(limit.at + math.ceil((weight - room) / limit.pace), exact)
+  end
+end
+
+-- Less was used. A debt is repaid first, and what flowed back since is not given back again. Only a full
+-- bucket may be in debt: otherwise the clock stepped back.
+local function refund(now, limit, units, after)
+  local weight = math.min(units, math.floor(exact / limit.unit)) * limit.unit
+  local left = math.max(weight - after * limit.pace, 0)
+  if limit.level >= limit.capacity then
+    local repaid = math.min(math.floor(left / limit.pace), limit.at - now)
+    limit.at, left = limit.at - repaid, left - repaid * limit.pace
+    if limit.at > now then return end
+  end
+  limit.level = math.max(limit.level - left, 0)
+end
+
+-- A rate as it is now. What another plan has put in beyond the capacity stays in.
+local function widened(now, old, limit)
+  local drained = math.max(now - old.at, 0) * limit.pace
+  limit.at, limit.level = math.max(old.at, now), math.max(backlog(old, limit) - drained, 0)
+  limit.capacity = math.max(limit.capacity, limit.level)
+end
+
+local value, takes, after = redis.call('GET', KEYS[1]), ARGV[2] == 'extra', tonumber(ARGV[3])
+local held, charge = opened(value), asked(ARGV[1])
+if not held then return redis.error_reply('KEYGATE ' .. KEYS[1] .. ' holds what keygate did not write') end
+-- Of what is not there nothing can be given back.
+if not value and not takes then return '' end
+
+local keep = 0
+for i, limit in ipairs(charge.limits) do
+  local old = held.named[limit.name] or limit
+  if limit.pace then
+    widened(now, old, limit)
+    if takes then exceed(limit, charge.cost) else refund(now, limit, charge.cost, after) end
+  else
+    turned(now, old, limit)
+    if limit.at < limit.unit or limit.at >= limit.flow then
+      return struct.pack('>BI7BBI7', 4, now, 1, i, limit.at)
+    end
+    if takes then
+      limit.level = math.min(limit.level + charge.cost, exact)
+    elseif limit.unit <= now - after then
+      limit.level = math.max(limit.level - charge.cost, 0)
+    end
+  end
+  keep = math.max(keep, kept(limit))
+end
+if not value then held.epoch = now end
+held.charges = held.charges + 1
+enlist(now, held, charge)
+local written, expires = closed(now, held, keep)
+put(KEYS[1], written, expires)
+return ''

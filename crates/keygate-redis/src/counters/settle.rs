@@ -1,0 +1,193 @@
+//! Settlements on their way to Redis, beside the requests that caused them.
+//!
+//! Each is sent once: of a correction whose answer is lost nobody knows whether it was made. A slot that
+//! could not be given back is free when its lease has run out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use keygate::{
+    clock::{Clock, SystemClock},
+    key::KeyId,
+    limit::Correction,
+    plan::{Limit, Partition},
+    port::{Answer, Settlement, SlotId},
+    record::ConsumerId,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use super::{
+    RedisClock, TRIES,
+    format::{self, Asked, Few, Reply, Verdict},
+    held_slots::give_back,
+    part::owner,
+    seen::View,
+    slots,
+};
+use crate::{clock::now, fault::Fault, layout::Layout, link::Link, script::Script};
+
+/// A settlement keeps nobody waiting.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// How many settlements may be under way.
+const MOST: u32 = 16_384;
+
+pub(super) const CORRECT: &str = concat!(
+    include_str!("script/now.lua"),
+    include_str!("script/put.lua"),
+    include_str!("script/value.lua"),
+    include_str!("script/correct.lua"),
+);
+
+/// Sends settlements.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    sender: Arc<Sender>,
+    runtime: Handle,
+    free: Arc<Semaphore>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Settling {
+    pub(super) fn new(
+        link: Arc<Link>,
+        layout: Layout,
+        clock: Arc<RedisClock>,
+        runtime: Handle,
+    ) -> Self {
+        let sender = Sender { link, layout, clock, correct: Script::new(CORRECT) };
+        let free = Arc::new(Semaphore::new(usize::try_from(MOST).unwrap_or(usize::MAX)));
+        Self { sender: Arc::new(sender), runtime, free, lost: Arc::default() }
+    }
+
+    pub(super) fn send(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+            self.lost.fetch_add(1, Relaxed);
+            tracing::error!("a settlement was given up: too many are under way");
+            return Answer::ready(());
+        };
+        let (sender, lost) = (Arc::clone(&self.sender), Arc::clone(&self.lost));
+        let (order, (done, seen)) = (Order::of(settlement), oneshot::channel());
+        self.runtime.spawn(async move {
+            if let Err(fault) = sender.carry_out(&order).await {
+                lost.fetch_add(1, Relaxed);
+                tracing::error!(%fault, consumer = %order.consumer, "a settlement may be lost");
+            }
+            drop(place);
+            // Few wait for it.
+            let _ = done.send(());
+        });
+        Answer::later(async {
+            // Nothing is sent when the runtime ends.
+            let _ = seen.await;
+        })
+    }
+
+    /// Settlements that may not have been made, since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Waits until all that is under way has been answered; whether it was in time.
+    pub(crate) async fn done(&self, within: Duration) -> bool {
+        timeout(within, self.free.acquire_many(MOST)).await.is_ok()
+    }
+}
+
+/// A settlement that owns what it says.
+#[derive(Debug)]
+struct Order {
+    consumer: ConsumerId,
+    key: KeyId,
+    limits: Vec<Limit>,
+    correction: Correction,
+    slot: Option<SlotId>,
+}
+
+impl Order {
+    fn of(settlement: &Settlement<'_>) -> Self {
+        Self {
+            consumer: settlement.consumer.clone(),
+            key: settlement.key,
+            limits: settlement.limits.to_vec(),
+            correction: settlement.correction,
+            slot: settlement.slot,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Sender {
+    link: Arc<Link>,
+    layout: Layout,
+    clock: Arc<RedisClock>,
+    correct: Script,
+}
+
+impl Sender {
+    async fn carry_out(&self, order: &Order) -> Result<(), Fault> {
+        let freed = self.free(order).await;
+        let [consumer, key] = [Partition::Consumer, Partition::Key];
+        let of_consumer = self.correct(order, consumer).await;
+        let of_key = self.correct(order, key).await;
+        freed.and(of_consumer).and(of_key)
+    }
+
+    async fn free(&self, order: &Order) -> Result<(), Fault> {
+        let Some(slot) = order.slot else { return Ok(()) };
+        let sets = slots::sets(&order.consumer, order.key, &order.limits, &self.layout);
+        for set in sets.iter() {
+            self.link.query::<()>(&give_back(set, &[slot]), WITHIN).await?;
+        }
+        Ok(())
+    }
+
+    /// Corrects the limits of one owner. Where the calendar window is another one than Redis counts by,
+    /// it says so and has changed nothing.
+    async fn correct(&self, order: &Order, partition: Partition) -> Result<(), Fault> {
+        let begun = now();
+        let (takes, units, after_micros) = match order.correction {
+            Correction::None => return Ok(()),
+            Correction::Extra(units) => ("extra", units, 0),
+            Correction::Refund { units, after_micros } => ("refund", units, after_micros),
+        };
+        let limits = order
+            .limits
+            .iter()
+            .enumerate()
+            .filter(|(_, limit)| limit.partition() == partition && !limit.is_concurrency());
+        let at = self.clock.as_of(SystemClock.now());
+        let mut asked: Few<Asked<'_>> =
+            limits.map(|(place, limit)| Asked::new(limit, place, at)).collect::<Result<_, _>>()?;
+        if asked.is_empty() {
+            return Ok(());
+        }
+        asked.sort_by_key(|asked| asked.rule.kind);
+        let key = self.layout.counters(owner(&order.consumer, order.key, partition));
+        for _ in 0..TRIES.saturating_add(asked.len()) {
+            let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let after = after_micros.saturating_add(waited).to_string().into_bytes();
+            let request = format::request(units, &asked, &View::of_none(asked.len()), &[]);
+            let arguments = [request, takes.into(), after];
+            let keys = std::slice::from_ref(&key);
+            let reply: Vec<u8> = self.link.call(&self.correct, keys, &arguments, WITHIN).await?;
+            if reply.is_empty() {
+                return Ok(());
+            }
+            let Verdict::Window { limit, at, .. } = Reply::read(&reply, 0)?.verdict else { break };
+            if let Some(asked) = asked.get_mut(limit) {
+                *asked = Asked::new(asked.limit, asked.place, at)?;
+            }
+        }
+        Err(Fault::Foreign("the clock of Redis does not stand still".into()))
+    }
+}
