@@ -4,87 +4,36 @@
 //! listen, `KEYGATE_PLANS` names a TOML file of plans to apply at start, and `KEYGATE_DEADLINE_MS` sets how
 //! long counting one request may take. Keys come from the store: issue them with the `keygate` command.
 
-mod demo;
+mod demo {
+    pub(crate) mod answers;
+    pub(crate) mod environment;
+    pub(crate) mod over_redis;
+    pub(crate) mod routes_axum;
+    pub(crate) mod serving_axum;
+}
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use keygate_redis::{Address, ConnectError, PlansError, RedisStore};
-use serde_json::json;
-
-use demo::{PlansFile, Result};
-
-/// How long usage may take to reach Redis once the program is asked to stop.
-const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+use demo::{
+    environment::{self, Result},
+    over_redis, routes_axum, serving_axum,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    demo::start_log();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    environment::start_log();
+    environment::ended(run().await)
 }
 
 async fn run() -> Result<()> {
-    let json = demo::wants_json()?;
-    let deadline = deadline()?;
-    let store = connect(deadline).await;
-    let store = store.map_err(|error| format!("KEYGATE_REDIS_URL: {error}"))?;
-    apply_plans(&store).await?;
+    let json = environment::wants_json()?;
+    let store = over_redis::connected().await?;
     let gate = store.gate().public_path("/healthz").build()?;
 
-    let listener = demo::listen().await?;
-    let asked_to_stop = demo::asked_to_stop()?;
-    show(listener.local_addr()?, json);
-    demo::serve(listener, demo::api(gate)?, asked_to_stop).await?;
-    store.close(FLUSH_WITHIN).await?;
+    let listener = environment::listen().await?;
+    let asked_to_stop = environment::asked_to_stop()?;
+    over_redis::show(listener.local_addr()?, json);
+    serving_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await?;
+    store.close(over_redis::FLUSH_WITHIN).await?;
     Ok(())
-}
-
-async fn connect(deadline: Option<Duration>) -> std::result::Result<RedisStore, ConnectError> {
-    let url = std::env::var("KEYGATE_REDIS_URL");
-    let url = url.unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-    let mut store = RedisStore::at(Address::parse(&url)?);
-    if let Some(deadline) = deadline {
-        store = store.deadline(deadline);
-    }
-    store.connect().await
-}
-
-/// Longer than the default where machines are slow, and a late answer is better than none.
-fn deadline() -> Result<Option<Duration>> {
-    let Ok(text) = std::env::var("KEYGATE_DEADLINE_MS") else { return Ok(None) };
-    match text.parse() {
-        Ok(millis @ 1..) => Ok(Some(Duration::from_millis(millis))),
-        _ => Err(format!("KEYGATE_DEADLINE_MS is `{text}`; give milliseconds, such as 25").into()),
-    }
-}
-
-/// Replicas that start together apply the same file: whoever comes second finds it done.
-async fn apply_plans(store: &RedisStore) -> Result<()> {
-    let Some(file) = PlansFile::read()? else { return Ok(()) };
-    loop {
-        let stored = store.stored_plans().load().await?;
-        if stored.as_ref().is_some_and(|stored| stored.text == file.text) {
-            return Ok(());
-        }
-        let expected = stored.map(|stored| stored.revision);
-        match store.stored_plans().apply(&file.text, expected).await {
-            Ok(_) => return Ok(()),
-            Err(PlansError::Conflict { .. }) => {}
-            Err(error) => return Err(file.wrong(&error).into()),
-        }
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "saying where it listens is what the line is for")]
-fn show(listening: std::net::SocketAddr, as_json: bool) {
-    if as_json {
-        println!("{}", json!({ "listening": listening }));
-    } else {
-        println!("listening on http://{listening}");
-    }
 }

@@ -1,15 +1,19 @@
 //! Exports that take their time: ten at once for each consumer, charged for the rows they turn out to have.
 //!
-//! `cargo run --bin exports` keeps everything in memory, issues a key and prints a line to try.
-//! `KEYGATE_ADDR` changes the address, `--json` prints one line of JSON for programs instead.
+//! `cargo run --bin exports` keeps everything in memory, issues a key and prints lines to try. Where
+//! `KEYGATE_REDIS_URL` is set it runs as `api_axum` does, as one of many replicas: apply plans such as those
+//! below and issue keys with the `keygate` command. `KEYGATE_ADDR` changes the address, `--json` prints one
+//! line of JSON for programs instead.
 
-#[expect(dead_code, reason = "the routes and plans are those of the other examples")]
-mod demo;
+mod demo {
+    pub(crate) mod environment;
+    pub(crate) mod over_redis;
+    pub(crate) mod serving_axum;
+}
 
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    io::Write,
     net::SocketAddr,
     process::ExitCode,
     sync::{
@@ -32,7 +36,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use demo::Result;
+use demo::{
+    environment::{self, Result},
+    over_redis, serving_axum,
+};
 
 /// A request holds one of ten slots until its response was sent, or nobody wants it any more.
 const PLANS: &str = r#"
@@ -138,26 +145,34 @@ async fn under_way(State(place): State<Arc<Place>>) -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    demo::start_log();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    environment::start_log();
+    environment::ended(match std::env::var_os("KEYGATE_REDIS_URL") {
+        Some(_) => over_redis().await,
+        None => in_memory().await,
+    })
 }
 
-async fn run() -> Result<()> {
-    let json = demo::wants_json()?;
+async fn in_memory() -> Result<()> {
+    let json = environment::wants_json()?;
     let gate = Gate::in_memory(Plans::from_toml(PLANS)?)?;
     let new = NewKey::new("acme", "standard").scopes(["exports:read"]);
     let issued = gate.keyring().issue(new).await?;
+    serve(gate, |listening| show(listening, &issued.key, json)).await
+}
 
-    let listener = demo::listen().await?;
-    let asked_to_stop = demo::asked_to_stop()?;
-    show(listener.local_addr()?, &issued.key, json);
-    demo::serve(listener, api(gate)?, asked_to_stop).await
+/// As replicas: plans and keys are those of the store.
+async fn over_redis() -> Result<()> {
+    let json = environment::wants_json()?;
+    let store = over_redis::connected().await?;
+    serve(store.gate().build()?, |listening| over_redis::show(listening, json)).await?;
+    Ok(store.close(over_redis::FLUSH_WITHIN).await?)
+}
+
+async fn serve(gate: Arc<Gate>, show: impl FnOnce(SocketAddr)) -> Result<()> {
+    let listener = environment::listen().await?;
+    let asked_to_stop = environment::asked_to_stop()?;
+    show(listener.local_addr()?);
+    serving_axum::serve(listener, api(gate)?, asked_to_stop).await
 }
 
 #[expect(clippy::print_stdout, reason = "the key is shown once, here")]

@@ -4,41 +4,42 @@
 //! try. `KEYGATE_ADDR` changes the address (port 0 picks a free one), `KEYGATE_PLANS` names a TOML
 //! file with other plans, `--json` prints one line of JSON for programs instead.
 
-mod demo;
+mod demo {
+    pub(crate) mod answers;
+    pub(crate) mod environment;
+    pub(crate) mod routes_axum;
+    pub(crate) mod serving_axum;
+}
 
-use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode};
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode};
 
 use keygate::{ApiKey, Gate, NewKey, Plans, key::KeyFormat};
 use serde::Serialize;
 
-use demo::{PlansFile, Result};
+use demo::{
+    environment::{self, PlansFile, Result},
+    routes_axum, serving_axum,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    demo::start_log();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not a line of the log: RUST_LOG would decide whether anybody sees it.
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    environment::start_log();
+    environment::ended(run().await)
 }
 
 async fn run() -> Result<()> {
-    let json = demo::wants_json()?;
+    let json = environment::wants_json()?;
     let gate = Gate::builder(plans()?)
         .key_format(KeyFormat::new("kg", "test")?)
         .public_path("/healthz")
         .build()?;
     let keys = issue_a_key_for_each_plan(&gate).await?;
 
-    let listener = demo::listen().await?;
-    let asked_to_stop = demo::asked_to_stop()?;
+    let listener = environment::listen().await?;
+    let asked_to_stop = environment::asked_to_stop()?;
     show(listener.local_addr()?, &keys, json)?;
     drop(keys);
-    demo::serve(listener, demo::api(gate)?, asked_to_stop).await
+    serving_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await
 }
 
 fn plans() -> Result<Plans> {

@@ -7,12 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use keygate::{
-    key::KeyId,
-    plan::Limit,
-    port::Charge,
-    record::ConsumerId,
-};
+use keygate::{key::KeyId, plan::Limit, port::Charge, record::ConsumerId};
 
 use super::part::owner;
 use crate::{fault::Fault, layout::Layout};

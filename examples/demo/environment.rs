@@ -1,27 +1,18 @@
-//! What the example APIs share: their routes, and how they are served.
+//! What the example APIs share: what they are told by their environment, and how they begin and end.
 
 use std::{
     error::Error,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    process::ExitCode,
     time::Duration,
 };
 
-use axum::{
-    Extension, Json, Router,
-    extract::Query,
-    routing::{get, post},
-};
-use keygate::{Caller, Gate};
-use keygate_tower::KeygateLayer;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 /// How long requests at hand may take once the program is asked to stop.
-const GRACE: Duration = Duration::from_secs(3);
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
 /// Whatever goes wrong ends the program with one line.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -34,43 +25,16 @@ pub(crate) fn start_log() {
     log.with_writer(std::io::stderr).init();
 }
 
-/// The API. Each router has one layer, with what its routes require. Of routers that are merged, the layer
-/// of the last stands before whatever is not found.
-pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
-    let keys = KeygateLayer::new(gate);
-    let searching = Router::new()
-        .route("/v1/search", get(search))
-        .layer(keys.clone().require("search:read")?.operation("search")?);
-    let ordering = Router::new()
-        .route("/v1/orders", post(order))
-        .layer(keys.clone().require("orders:write")?.operation("orders")?.cost(5));
-    let others = Router::new()
-        .route("/v1/echo", get(echo))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .layer(keys);
-    Ok(searching.merge(ordering).merge(others))
-}
-
-async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
-    Json(json!({
-        "consumer": caller.consumer(),
-        "key_id": caller.key_id(),
-        "plan": caller.plan().name(),
-    }))
-}
-
-#[derive(Deserialize)]
-struct Search {
-    #[serde(default)]
-    q: String,
-}
-
-async fn search(Query(search): Query<Search>) -> Json<Value> {
-    Json(json!({ "query": search.q, "results": [] }))
-}
-
-async fn order(Extension(caller): Extension<Caller>) -> Json<Value> {
-    Json(json!({ "consumer": caller.consumer(), "status": "accepted" }))
+/// Whatever went wrong is one line. Not a line of the log: `RUST_LOG` would decide whether anybody
+/// sees it.
+pub(crate) fn ended(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Listens where `KEYGATE_ADDR` says; port 0 picks a free one.
@@ -117,25 +81,6 @@ pub(crate) fn wants_json() -> Result<bool> {
         }
     }
     Ok(json)
-}
-
-/// Serves until asked to stop. Requests at hand are answered, but nobody keeps the program from
-/// ending.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    api: Router,
-    asked_to_stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let (stopping, stopped) = oneshot::channel();
-    let server = axum::serve(listener, api).with_graceful_shutdown(async {
-        asked_to_stop.await;
-        let _ = stopping.send(());
-    });
-    tokio::select! {
-        served = async { server.await } => served?,
-        () = async { let _ = stopped.await; sleep(GRACE).await } => {}
-    }
-    Ok(())
 }
 
 /// Catches signals from the call on, not from the first poll: who reads that the program listens

@@ -1,0 +1,17 @@
+//! Over real sockets, on several workers.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+#[path = "sockets/bodies.rs"]
+mod bodies;
+#[cfg(test)]
+#[path = "sockets/leaving.rs"]
+mod leaving;
+#[cfg(test)]
+#[path = "sockets/load.rs"]
+mod load;
+#[cfg(test)]
+#[path = "sockets/talk.rs"]
+mod talk;
