@@ -90,6 +90,14 @@ const TAKE: &str = concat!(
     include_str!("script/take.lua"),
 );
 
+/// The script of a correction.
+const CORRECT: &str = concat!(
+    include_str!("script/now.lua"),
+    include_str!("script/put.lua"),
+    include_str!("script/value.lua"),
+    include_str!("script/correct.lua"),
+);
+
 /// The counters of all replicas.
 pub(crate) struct RedisCounters {
     link: Arc<Link>,
@@ -119,7 +127,13 @@ impl RedisCounters {
         let (clock, runtime) = (Arc::<RedisClock>::default(), Handle::current());
         Self {
             held: HeldSlots::new(Arc::clone(&link), lease, &runtime),
-            settling: Settling::new(Arc::clone(&link), layout.clone(), Arc::clone(&clock), runtime),
+            settling: Settling::new(
+                Arc::clone(&link),
+                layout.clone(),
+                Arc::clone(&clock),
+                Script::new(CORRECT),
+                runtime,
+            ),
             link,
             layout,
             charge: Script::new(CHARGE),

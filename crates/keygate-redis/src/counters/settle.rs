@@ -12,7 +12,7 @@ use std::{
 };
 
 use keygate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
     limit::Correction,
     plan::{Limit, Partition},
@@ -33,20 +33,13 @@ use super::{
     seen::View,
     slots,
 };
-use crate::{clock::now, fault::Fault, layout::Layout, link::Link, script::Script};
+use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
 
 /// A settlement keeps nobody waiting.
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// How many settlements may be under way.
 const MOST: u32 = 16_384;
-
-pub(super) const CORRECT: &str = concat!(
-    include_str!("script/now.lua"),
-    include_str!("script/put.lua"),
-    include_str!("script/value.lua"),
-    include_str!("script/correct.lua"),
-);
 
 /// Sends settlements.
 #[derive(Debug)]
@@ -58,13 +51,15 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
+    /// `correct` is the script of a correction.
     pub(super) fn new(
         link: Arc<Link>,
         layout: Layout,
         clock: Arc<RedisClock>,
+        correct: Script,
         runtime: Handle,
     ) -> Self {
-        let sender = Sender { link, layout, clock, correct: Script::new(CORRECT) };
+        let sender = Sender { link, layout, clock, correct };
         let free = Arc::new(Semaphore::new(usize::try_from(MOST).unwrap_or(usize::MAX)));
         Self { sender: Arc::new(sender), runtime, free, lost: Arc::default() }
     }
@@ -76,7 +71,8 @@ impl Settling {
             return Answer::ready(());
         };
         let (sender, lost) = (Arc::clone(&self.sender), Arc::clone(&self.lost));
-        let (order, (done, seen)) = (Order::of(settlement), oneshot::channel());
+        let at = sender.clock.as_of(SystemClock.now());
+        let (order, (done, seen)) = (Order::of(settlement, at), oneshot::channel());
         self.runtime.spawn(async move {
             if let Err(fault) = sender.carry_out(&order).await {
                 lost.fetch_add(1, Relaxed);
@@ -111,18 +107,25 @@ struct Order {
     limits: Vec<Limit>,
     correction: Correction,
     slot: Option<SlotId>,
+    /// When it was given, by the clock of Redis.
+    at: Timestamp,
 }
 
 impl Order {
-    fn of(settlement: &Settlement<'_>) -> Self {
+    fn of(settlement: &Settlement<'_>, at: Timestamp) -> Self {
         Self {
             consumer: settlement.consumer.clone(),
             key: settlement.key,
             limits: settlement.limits.to_vec(),
             correction: settlement.correction,
             slot: settlement.slot,
+            at,
         }
     }
+}
+
+fn decimal(number: u64) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
 #[derive(Debug)]
@@ -154,7 +157,6 @@ impl Sender {
     /// Corrects the limits of one owner. Where the calendar window is another one than Redis counts by,
     /// it says so and has changed nothing.
     async fn correct(&self, order: &Order, partition: Partition) -> Result<(), Fault> {
-        let begun = now();
         let (takes, units, after_micros) = match order.correction {
             Correction::None => return Ok(()),
             Correction::Extra(units) => ("extra", units, 0),
@@ -165,19 +167,16 @@ impl Sender {
             .iter()
             .enumerate()
             .filter(|(_, limit)| limit.partition() == partition && !limit.is_concurrency());
-        let at = self.clock.as_of(SystemClock.now());
         let mut asked: Few<Asked<'_>> =
-            limits.map(|(place, limit)| Asked::new(limit, place, at)).collect::<Result<_, _>>()?;
+            limits.map(|(place, limit)| Asked::new(limit, place, order.at)).collect::<Result<_, _>>()?;
         if asked.is_empty() {
             return Ok(());
         }
         asked.sort_by_key(|asked| asked.rule.kind);
         let key = self.layout.counters(owner(&order.consumer, order.key, partition));
         for _ in 0..TRIES.saturating_add(asked.len()) {
-            let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let after = after_micros.saturating_add(waited).to_string().into_bytes();
             let request = format::request(units, &asked, &View::of_none(asked.len()), &[]);
-            let arguments = [request, takes.into(), after];
+            let arguments = [request, takes.into(), decimal(after_micros), decimal(order.at.micros())];
             let keys = std::slice::from_ref(&key);
             let reply: Vec<u8> = self.link.call(&self.correct, keys, &arguments, WITHIN).await?;
             if reply.is_empty() {

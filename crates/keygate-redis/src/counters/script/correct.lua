@@ -1,8 +1,9 @@
 -- Corrects what was charged at one owner, once it is known what the request weighed.
 --
 -- KEYS[1] is the owner and ARGV[1] a request as for a charge, whose cost is what is corrected: taken as well
--- if ARGV[2] is 'extra', given back if it is 'refund', ARGV[3] microseconds after it was charged. The reply
--- is empty, or the verdict of a charge that wants another window.
+-- if ARGV[2] is 'extra', given back if it is 'refund', ARGV[3] microseconds after it was charged. That was
+-- said at ARGV[4], by our clock as the caller knows it. The reply is empty, or the verdict of a charge that
+-- wants another window.
 
 local exact = 2 ^ 53
 
@@ -38,7 +39,8 @@ local function widened(now, old, limit)
   limit.capacity = math.max(limit.capacity, limit.level)
 end
 
-local value, takes, after = redis.call('GET', KEYS[1]), ARGV[2] == 'extra', tonumber(ARGV[3])
+local value, takes = redis.call('GET', KEYS[1]), ARGV[2] == 'extra'
+local after = ARGV[3] + math.max(now - ARGV[4], 0)
 local held, charge = opened(value), asked(ARGV[1])
 if not held then return redis.error_reply('KEYGATE ' .. KEYS[1] .. ' holds what keygate did not write') end
 -- Of what is not there nothing can be given back.

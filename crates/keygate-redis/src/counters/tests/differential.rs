@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use keygate::{
     clock::Timestamp,
-    limit::{Level, Readings, Rule, State, decide},
+    limit::{Correction, Level, Readings, Rule, State, decide},
     period::{AnchorDay, Period, parse_zone},
     plan::{Limit, LimitBuilder, Partition, RateSpec},
     record::ConsumerId,
@@ -21,8 +21,8 @@ use crate::{counters::RedisCounters, testing::Random};
 const DECISIONS: usize = 100_000;
 const AT_ONCE: usize = 50;
 
-/// Who pays, for what, and how much.
-type Decision = (Customer, Arc<[Limit]>, u64);
+/// Who pays, for what, how much, and what is settled after that.
+type Decision = (Customer, Arc<[Limit]>, u64, Correction);
 
 /// What the core says.
 #[derive(Default)]
@@ -41,6 +41,17 @@ impl Model {
             }
         }
         readings
+    }
+}
+
+impl Model {
+    fn settle(&mut self, who: &Customer, limits: &[Limit], correction: Correction, now: Timestamp) {
+        for limit in limits {
+            let state = self.0.get(&counter(who, limit)).copied();
+            let mut level = limit.rule().level(state.unwrap_or_default(), now);
+            level.correct(correction);
+            self.0.insert(counter(who, limit), level.state());
+        }
     }
 }
 
@@ -91,6 +102,16 @@ fn random_cost(random: &mut Random) -> u64 {
     *random.one_of(&[0, 1, 1, 1, 1, 1, 2, 3, 7, 41, 1 << 53, u64::MAX])
 }
 
+fn random_correction(random: &mut Random) -> Correction {
+    let units = *random.one_of(&[1, 2, 3, 40, 1_000, 1 << 53, u64::MAX]);
+    let after_micros = *random.one_of(&[0, 1, 1_000, 2_000_000, 4_000_000_000]);
+    match random.below(12) {
+        0 => Correction::Extra(units),
+        1 => Correction::Refund { units, after_micros },
+        _ => Correction::None,
+    }
+}
+
 /// Customers that differ in what confuses keys.
 fn customers() -> Vec<Customer> {
     let ids = ["acme", "acme2", "{acme}", "a:b", "%", "a{b}c", "😀"].map(|id| {
@@ -106,8 +127,11 @@ fn customers() -> Vec<Customer> {
 /// Redis together.
 async fn charge_all(replica: &RedisCounters, decisions: &[Decision]) -> Vec<Readings> {
     let mut answers = Vec::new();
-    for (who, limits, cost) in decisions {
+    for (who, limits, cost, correction) in decisions {
         answers.push(who.charge(replica, limits, *cost).await.unwrap());
+        if *correction != Correction::None {
+            who.settle(replica, limits, *correction).await;
+        }
     }
     answers
 }
@@ -120,8 +144,11 @@ async fn step(
 ) {
     let asked = decisions.values().map(|decisions| charge_all(replica, decisions));
     let answers = join_all(asked).await.into_iter().flatten();
-    for ((who, limits, cost), answer) in decisions.values().flatten().zip(answers) {
+    for ((who, limits, cost, correction), answer) in decisions.values().flatten().zip(answers) {
         let right = model.charge(who, limits, *cost, now);
+        if *correction != Correction::None {
+            model.settle(who, limits, *correction, now);
+        }
         assert_eq!(answer, right, "{who:?} {limits:#?} cost {cost} at {now:?}");
     }
 }
@@ -167,7 +194,8 @@ async fn lua_and_rust_decide_alike() {
                 let plan = if steps_back { &plans[0] } else { random.one_of(&plans) };
                 let who = random.one_of(&customers).clone();
                 let of_consumer = decisions.entry(who.consumer.clone()).or_default();
-                of_consumer.push((who, Arc::clone(plan), random_cost(&mut random)));
+                let (cost, correction) = (random_cost(&mut random), random_correction(&mut random));
+                of_consumer.push((who, Arc::clone(plan), cost, correction));
             }
             step(asked, &mut model, at, &decisions).await;
             decided += AT_ONCE;

@@ -3,15 +3,16 @@ use std::{sync::Arc, time::Duration};
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
-    limit::Readings,
+    limit::{Correction, Readings},
     plan::{Limit, LimitBuilder, Plan, PlanBuilder},
-    port::{Charge, CounterStore, StoreError},
+    port::{Charge, CounterStore, Settlement, StoreError},
     record::ConsumerId,
 };
 use keygate_tests::RedisServer;
+use tokio::runtime::Handle;
 
 use crate::{
-    counters::RedisCounters,
+    counters::{CHARGE, CORRECT, RedisCounters, TAKE, settle::Settling},
     guard::{Bounds, Guard},
     layout::Layout,
     script::Script,
@@ -53,12 +54,23 @@ pub(super) fn unforgetting_replica(server: &RedisServer) -> RedisCounters {
 }
 
 fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters {
-    let mut text = crate::counters::CHARGE.to_owned();
-    for (from, to) in changes {
-        assert_eq!(text.matches(from).count(), 1, "{from}");
-        text = text.replace(from, to);
+    let changed = |script: &str| {
+        let mut text = script.to_owned();
+        for (from, to) in changes {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, to);
+        }
+        Script::new(text.leak())
+    };
+    let replica = replica(server);
+    let (link, clock) = (Arc::clone(&replica.link), Arc::clone(&replica.clock));
+    let (layout, runtime) = (replica.layout.clone(), Handle::current());
+    RedisCounters {
+        charge: changed(CHARGE),
+        take: changed(TAKE),
+        settling: Settling::new(link, layout, clock, changed(CORRECT), runtime),
+        ..replica
     }
-    RedisCounters { charge: Script::new(text.leak()), ..replica(server) }
 }
 
 /// Sets the clock of [`stepped_replica`].
@@ -95,6 +107,16 @@ impl Customer {
     ) -> Result<Readings, StoreError> {
         let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot: None };
         replica.charge(&charge).await
+    }
+
+    pub(super) async fn settle(
+        &self,
+        replica: &RedisCounters,
+        limits: &[Limit],
+        correction: Correction,
+    ) {
+        let (consumer, key, slot) = (&self.consumer, self.key, None);
+        replica.settle(&Settlement { consumer, key, limits, correction, slot }).await;
     }
 
     pub(super) async fn remaining(&self, replica: &RedisCounters, limits: &[Limit]) -> Vec<u64> {
