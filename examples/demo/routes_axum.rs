@@ -16,8 +16,8 @@ use super::{
     environment::Result,
 };
 
-/// The API. Each router has one layer, with what its routes require. Of routers that are merged, the layer
-/// of the last stands before whatever is not found.
+/// The API. Each router has one layer, with what its routes require. Whatever is not found is behind
+/// the last.
 pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     let keys = KeygateLayer::new(gate);
     let searching = Router::new()

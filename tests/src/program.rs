@@ -21,6 +21,12 @@ pub(crate) fn api_axum() -> &'static Path {
     PROGRAM.get_or_init(|| built("api_axum"))
 }
 
+/// The same API in actix-web.
+pub(crate) fn api_actix() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("api_actix"))
+}
+
 /// The API that limits how much is under way at once.
 pub(crate) fn exports() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -30,6 +30,12 @@ impl Api {
         Self::of(program::api_axum(), redis)
     }
 
+    /// `api_actix`, with the Redis at this URL.
+    #[must_use]
+    pub fn actix(redis: &str) -> Self {
+        Self::of(program::api_actix(), redis)
+    }
+
     fn of(program: &Path, redis: &str) -> Self {
         let mut command = api(program);
         command.env("KEYGATE_REDIS_URL", redis);

@@ -1,7 +1,7 @@
 use std::{mem, net::IpAddr};
 
 use actix_web::dev::{self, ServiceRequest};
-use actix_web::http::{Uri, header::HeaderValue};
+use actix_web::http::{Uri, header};
 use keygate::verdict::Admission;
 use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
 
@@ -48,6 +48,11 @@ impl RequestHeadMut for Head<'_> {
         self.0.headers_mut().remove(header);
     }
 
+    fn replace(&mut self, header: &'static str, value: &str) {
+        let value = value.parse().unwrap_or(header::HeaderValue::from_static(""));
+        self.0.headers_mut().insert(header::HeaderName::from_static(header), value);
+    }
+
     fn set_path_and_query(&mut self, text: &str) {
         let uri = &mut self.0.head_mut().uri;
         let mut parts = mem::take(uri).into_parts();
@@ -68,6 +73,6 @@ impl ResponseHead for Answer<'_> {
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(HeaderValue::as_bytes)
+        self.0.headers().get(name).map(header::HeaderValue::as_bytes)
     }
 }

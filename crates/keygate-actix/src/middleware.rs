@@ -13,6 +13,7 @@ use crate::{KeygateMiddleware, service::Gated};
 /// Build the gate once, outside of the closure that makes the app: every worker runs that closure, and
 /// a gate of its own for each worker would count for itself.
 #[derive(Clone)]
+#[must_use = "it does nothing until something is wrapped in it"]
 pub struct Keygate {
     pub(crate) gate: Arc<Gate>,
     pub(crate) requirement: Arc<Requirement>,
@@ -23,7 +24,6 @@ type CostOf = dyn Fn(&RequestHead) -> u64 + Send + Sync;
 
 impl Keygate {
     /// Middleware of this gate.
-    #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
         Self { gate, requirement: Arc::default(), cost: None }
     }
@@ -45,27 +45,23 @@ impl Keygate {
     }
 
     /// See [`Requirement::cost`].
-    #[must_use]
     pub fn cost(self, units: u64) -> Self {
         let requirement = self.demand().cost(units);
         self.with(requirement)
     }
 
     /// Weighs each request by its head, in units.
-    #[must_use]
     pub fn cost_from(self, cost: impl Fn(&RequestHead) -> u64 + Send + Sync + 'static) -> Self {
         Self { cost: Some(Arc::new(cost)), ..self }
     }
 
     /// See [`Requirement::refund_on`].
-    #[must_use]
     pub fn refund_on(self, statuses: RangeInclusive<u16>) -> Self {
         let requirement = self.demand().refund_on(statuses);
         self.demanding(requirement)
     }
 
     /// Requires this, in place of all that was said before.
-    #[must_use]
     pub fn with(self, requirement: Requirement) -> Self {
         Self { cost: None, ..self.demanding(requirement) }
     }

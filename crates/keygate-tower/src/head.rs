@@ -43,6 +43,11 @@ impl<B> RequestHeadMut for Head<'_, B> {
         self.0.headers_mut().remove(header);
     }
 
+    fn replace(&mut self, header: &'static str, value: &str) {
+        let value = value.parse().unwrap_or(HeaderValue::from_static(""));
+        self.0.headers_mut().insert(header, value);
+    }
+
     fn set_path_and_query(&mut self, text: &str) {
         let mut parts = std::mem::take(self.0.uri_mut()).into_parts();
         parts.path_and_query = text.parse().ok();

@@ -15,9 +15,9 @@ use tokio::{
     time::timeout,
 };
 
-use self::{
-    support::{Door, SUCCESS},
-    talk::PATIENCE,
+use self::support::{
+    Door, SUCCESS,
+    talk::{self, PATIENCE},
 };
 
 #[cfg(test)]
@@ -25,9 +25,6 @@ use self::{
 mod slots;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-#[path = "sockets/talk.rs"]
-mod talk;
 
 /// Tells when the handler is dropped.
 struct OnDrop(Arc<Notify>);

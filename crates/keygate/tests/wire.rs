@@ -14,3 +14,6 @@ mod places;
 mod rigged;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "wire/websocket.rs"]
+mod websocket;

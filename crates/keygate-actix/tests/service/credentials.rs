@@ -76,6 +76,7 @@ async fn queried() -> Door {
 async fn uris(request: HttpRequest, path: web::Path<String>) -> String {
     let (uri, query) = (request.uri(), request.query_string());
     let router = request.match_info();
+    assert_eq!(router.get_ref().uri(), uri);
     format!("{uri} {query} {} {path} {}", router.as_str(), router.unprocessed())
 }
 

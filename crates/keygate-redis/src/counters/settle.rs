@@ -167,8 +167,9 @@ impl Sender {
             .iter()
             .enumerate()
             .filter(|(_, limit)| limit.partition() == partition && !limit.is_concurrency());
-        let mut asked: Few<Asked<'_>> =
-            limits.map(|(place, limit)| Asked::new(limit, place, order.at)).collect::<Result<_, _>>()?;
+        let mut asked: Few<Asked<'_>> = limits
+            .map(|(place, limit)| Asked::new(limit, place, order.at))
+            .collect::<Result<_, _>>()?;
         if asked.is_empty() {
             return Ok(());
         }
@@ -176,7 +177,8 @@ impl Sender {
         let key = self.layout.counters(owner(&order.consumer, order.key, partition));
         for _ in 0..TRIES.saturating_add(asked.len()) {
             let request = format::request(units, &asked, &View::of_none(asked.len()), &[]);
-            let arguments = [request, takes.into(), decimal(after_micros), decimal(order.at.micros())];
+            let arguments =
+                [request, takes.into(), decimal(after_micros), decimal(order.at.micros())];
             let keys = std::slice::from_ref(&key);
             let reply: Vec<u8> = self.link.call(&self.correct, keys, &arguments, WITHIN).await?;
             if reply.is_empty() {

@@ -1,24 +1,15 @@
 //! Whatever the reason, a refusal is answered without the service.
 
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, atomic::Ordering::SeqCst},
-};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use http::{Request, StatusCode};
-use keygate::{
-    Verdict,
-    limit::Readings,
-    port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
-    usage::Outcome,
-    verdict::Reason,
-};
+use keygate::{Verdict, usage::Outcome, verdict::Reason};
 use keygate_tower::KeygateLayer;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::{
     inner::Strict,
-    support::{Door, SUCCESS, text_of},
+    support::{Door, SUCCESS, broken::Broken, text_of},
 };
 
 /// Sends one request that must be refused for this reason, and holds what follows from it.
@@ -110,27 +101,6 @@ async fn a_cost_above_the_capacity_never_reaches_the_service() {
     let door = Door::of(4).await;
     let request = door.get("/").body(()).unwrap();
     is_refused(&door, door.layer().cost(5), request, Reason::CostExceedsLimit).await;
-}
-
-#[derive(Debug)]
-struct Broken;
-
-impl CounterStore for Broken {
-    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
-        Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
-    }
-
-    fn settle(&self, _: &Settlement<'_>) -> Answer<'static, ()> {
-        Answer::ready(())
-    }
-
-    fn reset<'a>(&'a self, _: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        Answer::ready(Ok(()))
-    }
-
-    fn replicas(&self) -> NonZeroU64 {
-        NonZeroU64::MIN
-    }
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use http::Request;
 use http_body::Frame;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{
-    support::{Door, SUCCESS},
+use crate::support::{
+    Door, SUCCESS,
     talk::{self, PATIENCE, Server},
 };
 

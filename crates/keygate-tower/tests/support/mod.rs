@@ -1,6 +1,9 @@
 //! A gate on a clock that stands still, one key of it, and what it metered.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs of this")]
 
+pub(crate) mod broken;
+pub(crate) mod talk;
+
 use std::sync::Arc;
 
 use http::{Request, Response, request};

@@ -31,7 +31,7 @@ pub enum Correction {
     Refund {
         /// Units of those that were charged.
         units: u64,
-        /// Microseconds since they were charged, at least: what came back by itself meanwhile, with
+        /// Microseconds since they were charged, at least, as of when this is said: what came back by itself meanwhile, with
         /// the pace of a rate or a new window of a quota, is not given back again.
         after_micros: u64,
     },

@@ -5,7 +5,7 @@ use crate::{
     plan::Name,
     record::Caller,
     requirement::Requirement,
-    wire::{GrpcStatus, Manner, Reply, Wire},
+    wire::{Close, GrpcStatus, Manner, Reply, Wire},
 };
 
 /// How long to wait while a store is out of reach.
@@ -137,6 +137,12 @@ impl Rejection {
     #[must_use]
     pub fn grpc_status(&self) -> GrpcStatus {
         GrpcStatus::of(self)
+    }
+
+    /// The same for a WebSocket that is open: how to close it.
+    #[must_use]
+    pub fn close(&self) -> Close {
+        Close::of(self)
     }
 
     pub(crate) fn detail(&self) -> Option<&'static str> {

@@ -2,12 +2,18 @@
 
 use smallvec::SmallVec;
 
-use super::{Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, reply::CONTENT_TYPE};
+use super::{
+    Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, reply::CONTENT_TYPE, websocket,
+};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
 pub(super) const ORIGIN: &str = "origin";
 pub(super) const PREFLIGHT_METHOD: &str = "access-control-request-method";
+
+/// Headers that mean something else: no key stands in them as their whole value.
+pub(super) const TAKEN: [&str; 5] =
+    [AUTHORIZATION, ORIGIN, PREFLIGHT_METHOD, CONTENT_TYPE, websocket::PROTOCOL];
 
 /// What people call the parameter, for a helpful word where queries are off.
 const USUAL_PARAMETER: &str = "api_key";
@@ -25,6 +31,8 @@ pub(crate) enum Place {
     /// The header of this index in the wire's list.
     Header(usize),
     Query,
+    /// Among the subprotocols of a WebSocket.
+    Subprotocol,
 }
 
 /// A request without a usable credential.
@@ -92,6 +100,9 @@ impl Wire {
                 found.take(value.as_bytes(), Place::Query);
             }
         }
+        for text in self.keys_among_subprotocols(request) {
+            found.take(text, Place::Subprotocol);
+        }
         // Of two lines, whatever stands before us may have looked at the other one.
         found.ambiguous |= authorizations > 1
             && found
@@ -125,31 +136,40 @@ impl Wire {
         };
         let authorization = request.headers().any(is_ours).then_some(Place::Authorization);
         let query = self.query.is_some().then_some(Place::Query);
+        let subprotocol = self.subprotocol.is_some().then_some(Place::Subprotocol);
         let headers = (0..self.headers.len()).map(Place::Header);
-        authorization.into_iter().chain(headers).chain(query).collect()
+        authorization.into_iter().chain(headers).chain(query).chain(subprotocol).collect()
     }
 
     /// Hides a credential that stood in these places.
     pub(crate) fn conceal(&self, places: &[Place], request: &mut impl RequestHeadMut) {
         for place in places {
-            let header = match *place {
-                Place::Authorization => AUTHORIZATION,
-                Place::Header(index) => match self.headers.get(index) {
-                    Some(name) => name,
-                    None => continue,
-                },
+            match *place {
+                Place::Authorization => self.hide(AUTHORIZATION, request),
+                Place::Header(index) => {
+                    if let Some(name) = self.headers.get(index) {
+                        self.hide(name, request);
+                    }
+                }
                 Place::Query => {
                     if let Some(rest) = self.without_parameter(request) {
                         request.set_path_and_query(&rest);
                     }
-                    continue;
                 }
-            };
-            if self.strip {
-                request.remove(header);
-            } else {
-                request.mark_sensitive(header);
+                Place::Subprotocol => match self.other_subprotocols(request) {
+                    Some(others) if others.is_empty() => request.remove(websocket::PROTOCOL),
+                    Some(others) => request.replace(websocket::PROTOCOL, &others),
+                    None => {}
+                },
             }
+        }
+    }
+
+    fn hide(&self, header: &str, request: &mut impl RequestHeadMut) {
+        if self.strip {
+            request.remove(header);
+        } else {
+            request.mark_sensitive(header);
         }
     }
 

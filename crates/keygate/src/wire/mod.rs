@@ -12,6 +12,7 @@ mod manner;
 mod policy;
 mod reply;
 mod value;
+mod websocket;
 
 use std::net::IpAddr;
 
@@ -28,6 +29,7 @@ pub use self::{
     grpc::GrpcStatus,
     reply::Reply,
     value::FieldValue,
+    websocket::Close,
 };
 
 /// The head of a request, as an adapter shows it.
@@ -70,6 +72,9 @@ pub trait RequestHeadMut: RequestHead {
     /// Removes a header.
     fn remove(&mut self, header: &str);
 
+    /// Replaces every value of a header by this one, which is visible ASCII.
+    fn replace(&mut self, header: &'static str, value: &str);
+
     /// Replaces path and query of the URI.
     fn set_path_and_query(&mut self, text: &str);
 }
@@ -92,6 +97,8 @@ pub struct Wire {
     schemes: Vec<&'static str>,
     headers: Vec<String>,
     query: Option<String>,
+    /// What a key follows among the subprotocols of a WebSocket.
+    subprotocol: Option<String>,
     strip: bool,
     rate_limit_fields: RateLimitFields,
     trusted_proxies: TrustedProxies,
@@ -105,6 +112,7 @@ impl Default for Wire {
             schemes: vec![BEARER],
             headers: vec!["x-api-key".to_owned()],
             query: None,
+            subprotocol: None,
             strip: false,
             rate_limit_fields: RateLimitFields::Draft,
             trusted_proxies: TrustedProxies::default(),
@@ -154,12 +162,11 @@ impl Wire {
     ///
     /// # Errors
     /// If the name is no token (RFC 9110, section 5.6.2), or one that has another meaning:
-    /// `Authorization`, whose values begin with a scheme, and the headers of CORS.
+    /// `Authorization`, whose values begin with a scheme, `Content-Type`, `Sec-WebSocket-Protocol` and
+    /// the headers of CORS.
     pub fn header(mut self, name: &str) -> Result<Self, WireError> {
         let name = name.to_ascii_lowercase();
-        let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
-        let taken = [credential::AUTHORIZATION, credential::ORIGIN, credential::PREFLIGHT_METHOD];
-        if !is_token || taken.contains(&name.as_str()) {
+        if !is_token(&name) || credential::TAKEN.contains(&name.as_str()) {
             return Err(WireError::Header { given: name });
         }
         if !self.headers.contains(&name) {
@@ -179,6 +186,26 @@ impl Wire {
             return Err(WireError::Query { given: parameter.to_owned() });
         }
         Ok(Self { query: Some(parameter.to_owned()), ..self })
+    }
+
+    /// Takes keys of WebSockets from `Sec-WebSocket-Protocol`, as the subprotocol `<prefix><key>`: a
+    /// browser can choose no other header. Off by default. The server has to select one of the subprotocols
+    /// that were offered, so clients offer one of the API beside the key:
+    ///
+    /// ```js
+    /// new WebSocket(url, ["orders.v1", "keygate.key." + key])
+    /// ```
+    ///
+    /// Only requests to upgrade to a WebSocket may show a key there. It is always removed before inner
+    /// layers see the header.
+    ///
+    /// # Errors
+    /// If the prefix is no token (RFC 9110, section 5.6.2).
+    pub fn subprotocol(self, prefix: &str) -> Result<Self, WireError> {
+        if !is_token(prefix) {
+            return Err(WireError::Subprotocol { given: prefix.to_owned() });
+        }
+        Ok(Self { subprotocol: Some(prefix.to_owned()), ..self })
     }
 
     /// Removes the credential's header before the inner service. Otherwise it is marked sensitive.
@@ -208,7 +235,8 @@ impl Wire {
 
     /// Whether a key can be presented at all.
     pub(crate) fn has_places(&self) -> bool {
-        !self.schemes.is_empty() || !self.headers.is_empty() || self.query.is_some()
+        let headers = !self.schemes.is_empty() || !self.headers.is_empty();
+        headers || self.query.is_some() || self.subprotocol.is_some()
     }
 
     fn add_scheme(&mut self, scheme: &'static str) {
@@ -234,6 +262,12 @@ pub enum WireError {
         /// What was given.
         given: String,
     },
+    /// A prefix that no subprotocol can have.
+    #[error("subprotocol `{}`: use a prefix such as `keygate.key.`, without spaces and commas", .given.escape_debug())]
+    Subprotocol {
+        /// What was given.
+        given: String,
+    },
     /// A name that no query parameter for keys can have.
     #[error("query parameter `{}`: use letters, digits, `.`, `_` and `-`", .given.escape_debug())]
     Query {
@@ -242,6 +276,7 @@ pub enum WireError {
     },
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }

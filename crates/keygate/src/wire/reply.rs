@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) const CONTENT_TYPE: &str = "content-type";
 const PROBLEM_JSON: &str = "application/problem+json";
-const RETRY_AFTER: &str = "retry-after";
+pub(super) const RETRY_AFTER: &str = "retry-after";
 const WWW_AUTHENTICATE: &str = "www-authenticate";
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers.

@@ -99,6 +99,11 @@ impl RequestHeadMut for Request {
         self.headers.retain(|(name, _)| name != header);
     }
 
+    fn replace(&mut self, header: &'static str, value: &str) {
+        self.remove(header);
+        self.headers.push((header.to_owned(), value.into()));
+    }
+
     fn set_path_and_query(&mut self, text: &str) {
         let other = Self::get(text);
         (self.path, self.query) = (other.path, other.query);

@@ -5,5 +5,6 @@ mod foreign;
 mod healing;
 mod many;
 mod migration;
+mod slots;
 mod support;
 mod usual;

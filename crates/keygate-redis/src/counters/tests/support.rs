@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
@@ -35,9 +38,14 @@ pub(super) fn replica(server: &RedisServer) -> RedisCounters {
 
 /// The same, of any form of Redis.
 pub(super) fn replica_at(url: &str) -> RedisCounters {
+    leasing(url, LEASE)
+}
+
+/// The same, with another lease of slots.
+pub(super) fn leasing(url: &str, lease: Duration) -> RedisCounters {
     let link = link_to(url);
     let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
-    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None, LEASE)
+    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None, lease)
 }
 
 /// Whether a counter of another plan still says something.
@@ -78,8 +86,9 @@ pub(super) async fn set_clock(replica: &RedisCounters, now: Timestamp) {
     let mut set = redis::cmd("SET");
     set.arg("now").arg(now.micros());
     replica.link.query::<()>(&set, DEADLINE).await.unwrap();
-    // Of the window that was right a moment ago.
-    replica.clock.learn(SystemClock.now(), now);
+    // Of the window that was right a moment ago. Exactly, however small the step.
+    let ahead = now.micros().wrapping_sub(SystemClock.now().micros()).cast_signed();
+    replica.clock.ahead.store(ahead, Relaxed);
 }
 
 pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[Limit]> {

@@ -211,7 +211,7 @@ impl<'l> Model<'l> {
         slot: Option<SlotId>,
         (before, after): (Timestamp, Timestamp),
     ) {
-        let settled = |states: &[State], now| -> Vec<State> {
+        let settled = |states: &[State], correction, now| -> Vec<State> {
             let mut levels = self.levels(states, now);
             for level in &mut levels {
                 level.correct(correction);
@@ -219,8 +219,10 @@ impl<'l> Model<'l> {
             }
             levels.iter().map(Level::state).collect()
         };
-        let earliest = settled(&self.earliest, before);
-        self.latest = settled(&self.latest, after);
+        let earliest = settled(&self.earliest, correction, before);
+        // What came back while it was settled may count as come back.
+        let later = later(correction, after.micros_since(before));
+        self.latest = settled(&self.latest, later, after);
         self.earliest = earliest;
     }
 
@@ -239,6 +241,15 @@ impl<'l> Model<'l> {
     fn levels(&self, states: &[State], now: Timestamp) -> Vec<Level> {
         let pairs = self.limits.iter().zip(states);
         pairs.map(|(limit, state)| limit.rule().level(*state, now)).collect()
+    }
+}
+
+fn later(correction: Correction, micros: u64) -> Correction {
+    match correction {
+        Correction::Refund { units, after_micros } => {
+            Correction::Refund { units, after_micros: after_micros.saturating_add(micros) }
+        }
+        other => other,
     }
 }
 

@@ -12,14 +12,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::Door;
+use super::Door;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that is gone with the test.
 pub(crate) struct Server {
-    address: SocketAddr,
-    task: JoinHandle<()>,
+    pub(crate) address: SocketAddr,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Drop for Server {
