@@ -7,12 +7,12 @@
 
 mod demo {
     pub(crate) mod environment;
+    pub(crate) mod example_axum;
     pub(crate) mod over_redis;
     pub(crate) mod serving_axum;
 }
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
     process::ExitCode,
@@ -30,16 +30,13 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use keygate::{ApiKey, Gate, NewKey, Plans, verdict::Admission};
+use keygate::{Gate, verdict::Admission};
 use keygate_tower::KeygateLayer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use demo::{
-    environment::{self, Result},
-    over_redis, serving_axum,
-};
+use demo::{environment::Result, example_axum::Example};
 
 /// A request holds one of ten slots until its response was sent, or nobody wants it any more.
 const PLANS: &str = r#"
@@ -145,45 +142,13 @@ async fn under_way(State(place): State<Arc<Place>>) -> Json<Value> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    environment::start_log();
-    environment::ended(match std::env::var_os("KEYGATE_REDIS_URL") {
-        Some(_) => over_redis().await,
-        None => in_memory().await,
-    })
+    Example { plans: PLANS, api, lines }.run().await
 }
 
-async fn in_memory() -> Result<()> {
-    let json = environment::wants_json()?;
-    let gate = Gate::in_memory(Plans::from_toml(PLANS)?)?;
-    let new = NewKey::new("acme", "standard").scopes(["exports:read"]);
-    let issued = gate.keyring().issue(new).await?;
-    serve(gate, |listening| show(listening, &issued.key, json)).await
-}
-
-/// As replicas: plans and keys are those of the store.
-async fn over_redis() -> Result<()> {
-    let json = environment::wants_json()?;
-    let store = over_redis::connected().await?;
-    serve(store.gate().build()?, |listening| over_redis::show(listening, json)).await?;
-    Ok(store.close(over_redis::FLUSH_WITHIN).await?)
-}
-
-async fn serve(gate: Arc<Gate>, show: impl FnOnce(SocketAddr)) -> Result<()> {
-    let listener = environment::listen().await?;
-    let asked_to_stop = environment::asked_to_stop()?;
-    show(listener.local_addr()?);
-    serving_axum::serve(listener, api(gate)?, asked_to_stop).await
-}
-
-#[expect(clippy::print_stdout, reason = "the key is shown once, here")]
-fn show(listening: SocketAddr, key: &ApiKey, as_json: bool) {
-    if as_json {
-        let keys = BTreeMap::from([("standard", key.expose())]);
-        println!("{}", json!({ "listening": listening, "keys": keys }));
-        return;
-    }
-    let bearer = format!("-H 'Authorization: Bearer {}'", key.expose());
-    println!("listening on http://{listening}\n\nTry:");
-    println!("  curl -i -N {bearer} 'http://{listening}/v1/export?millis=5000&units=3'");
-    println!("  curl -i http://{listening}/under-way");
+fn lines(listening: SocketAddr, key: &str) -> Vec<String> {
+    let export = format!("'http://{listening}/v1/export?millis=5000&units=3'");
+    vec![
+        format!("curl -i -N -H 'Authorization: Bearer {key}' {export}"),
+        format!("curl -i http://{listening}/under-way"),
+    ]
 }
