@@ -4,15 +4,17 @@
 // So that the lints that spare tests spare their helpers.
 #![cfg(test)]
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    thread,
-    time::Duration,
-};
+#[path = "slots/storm.rs"]
+mod storm;
+#[path = "slots/visit.rs"]
+mod visit;
 
-use keygate_tests::{Answer, PATIENCE, Random, Raw, Server, now};
+use std::{net::SocketAddr, thread, time::Duration};
+
+use keygate_tests::{Answer, Api, Client, PATIENCE, Raw, Replicas, Server, now};
+
+use storm::Storm;
+use visit::request;
 
 /// Requests at once that the plan of the exports allows.
 const SLOTS: usize = 10;
@@ -21,181 +23,165 @@ const SLOTS: usize = 10;
 const QUOTA: u64 = 1_000_000;
 const GUESS: u64 = 5;
 
-/// Clients at once: more than there are slots.
-const CLIENTS: usize = 24;
+/// The plan of the exports.
+const PLANS: &str = r#"
+    [plans.standard]
+    scopes = ["exports:read"]
+    limits = [
+      { name = "at-once", concurrency = 10 },
+      { name = "rows", quota = 1000000, per = "month" },
+    ]
+"#;
 
-/// When a client goes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Leaves {
-    /// In the middle of its request.
-    Asking,
-    /// Before the head of the response.
-    Waiting,
-    /// In the middle of its body.
-    Reading,
-    /// After its body.
-    Served,
-    /// It was refused, and stays.
-    Refused,
+/// No slot is free because its lease has run out.
+const ENDLESS: Duration = Duration::from_secs(3_600);
+
+/// Replicas whose slots are leased for so long, and a key.
+#[track_caller]
+fn replicas(lease: Duration) -> (Replicas, String) {
+    let lease = lease.as_millis().to_string();
+    let api = |redis: &str| Api::exports(redis).env("KEYGATE_SLOT_LEASE_MS", &lease);
+    let replicas = Replicas::of(api, PLANS);
+    let key = replicas.keygate().issue("acme", "standard", &["exports:read"]);
+    (replicas, key.text)
 }
 
-impl Leaves {
-    /// Half of the clients read to the end.
-    fn any(random: &mut Random) -> Self {
-        match random.within(0..8) {
-            0 => Self::Asking,
-            1 => Self::Waiting,
-            2 | 3 => Self::Reading,
-            _ => Self::Served,
-        }
-    }
-}
-
-/// An export that takes so long and has so many rows.
-fn request(key: &str, millis: u64, rows: u64) -> String {
-    format!(
-        "GET /v1/export?millis={millis}&units={rows} HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\n\r\n"
-    )
-}
-
-/// Asks for an export with these rows, and goes away as it is told to, unless it is refused.
-fn visit(raw: &mut Raw, key: &str, leaves: Leaves, rows: u64, random: &mut Random) -> Leaves {
-    let text = request(key, random.within(0..9), rows);
-    if leaves == Leaves::Asking {
-        let some = usize::try_from(random.within(0..text.len() as u64)).unwrap();
-        raw.write(&text.as_bytes()[..some]);
-        return leaves;
-    }
-    raw.write(text);
-    if leaves == Leaves::Waiting {
-        // Somewhere in the work of the handler, or before it, or when it is refused.
-        thread::sleep(Duration::from_micros(random.within(0..2_000)));
-        return leaves;
-    }
-    let answer = raw.answer_without_body().expect("a head");
-    if answer.status != 200 {
-        let length = answer.field("content-length").expect("its length").parse().unwrap();
-        let refused = Answer { body: raw.bytes(length), ..answer };
-        let problem = refused.refused(429, "too_many_concurrent");
-        assert_eq!(problem["violated-policies"], serde_json::json!(["at-once"]));
-        assert_eq!((refused.retry_after(), refused.remaining("at-once")), (1, Some(0)));
-        return Leaves::Refused;
-    }
-    assert!(answer.remaining("at-once").is_some_and(|left| left < SLOTS as u64), "{answer:?}");
-    let chunks = if leaves == Leaves::Reading { random.within(0..4) } else { u64::MAX };
-    let read = (0..chunks).map_while(|_| raw.chunk()).count();
-    assert!(leaves == Leaves::Reading || read == 4, "{read} chunks");
-    leaves
-}
-
-/// What so many requests ended as, and the rows of those that were served.
-fn storm(address: SocketAddr, key: &str, requests: usize) -> (BTreeMap<Leaves, u64>, u64) {
-    let left = AtomicUsize::new(requests);
-    let client = |number: usize| {
-        let (mut random, mut raw) = (Random::of(number as u64), Raw::connect(address));
-        let (mut seen, mut served) = (BTreeMap::<_, u64>::new(), 0);
-        while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
-            let leaves = Leaves::any(&mut random);
-            // Who may be cut off at any time pays the same either way.
-            let rows = if leaves == Leaves::Served { random.within(0..10) } else { GUESS };
-            let ended = visit(&mut raw, key, leaves, rows, &mut random);
-            *seen.entry(ended).or_default() += 1;
-            match ended {
-                Leaves::Served => served += rows,
-                Leaves::Refused => {}
-                _ => raw = Raw::connect(address),
-            }
-        }
-        (seen, served)
-    };
-    let client = &client;
-    thread::scope(|scope| {
-        let running: Vec<_> =
-            (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
-        let (mut all, mut rows) = (BTreeMap::<_, u64>::new(), 0);
-        for thread in running {
-            let (seen, served) = thread.join().expect("no client fails");
-            seen.into_iter().for_each(|(end, count)| *all.entry(end).or_default() += count);
-            rows += served;
-        }
-        (all, rows)
-    })
-}
-
-/// What the handlers counted themselves.
-fn under_way(server: &Server) -> [u64; 2] {
-    let told = server.client().get("/under-way", "").json();
+/// What the handlers of a process counted themselves: how many are under way, and the most there ever
+/// were.
+#[track_caller]
+fn under_way(client: &mut Client) -> [u64; 2] {
+    let told = client.get("/under-way", "").json();
     ["now", "most"].map(|name| told[name].as_u64().unwrap())
 }
 
-/// Waits until so many exports are under way.
 #[track_caller]
-fn wait_until_under_way(server: &Server, count: u64) {
+fn wait_until_under_way(client: &mut Client, count: u64) {
     let start = now();
-    while under_way(server)[0] != count {
-        assert!(now().duration_since(start) < PATIENCE, "{:?}, not {count}", under_way(server));
+    while under_way(client)[0] != count {
+        assert!(now().duration_since(start) < PATIENCE, "{:?}, not {count}", under_way(client));
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Waits until all slots are free, but the one of the request that is told so.
+/// An export that is over at once and has no rows.
+fn glance(client: &mut Client, key: &str) -> Answer {
+    client.get("/v1/export?millis=0&units=0", key)
+}
+
+/// Asks until the answer is like this.
 #[track_caller]
-fn wait_until_free(server: &Server, key: &str) -> Answer {
-    let (start, mut client) = (now(), server.client());
+fn eventually(client: &mut Client, key: &str, is_it: impl Fn(&Answer) -> bool) -> Answer {
+    let start = now();
     loop {
-        let answer = client.get("/v1/export?millis=0&units=0", key);
-        if answer.remaining("at-once") == Some(SLOTS as u64 - 1) {
+        let answer = glance(client, key);
+        if is_it(&answer) {
             return answer;
         }
-        assert!(now().duration_since(start) < PATIENCE, "a slot is lost: {answer:?}");
+        assert!(now().duration_since(start) < PATIENCE, "it stays so: {answer:?}");
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Takes all slots at once, for as long as the connections are there.
+/// Takes so many slots at once, for as long as the connections are there.
 #[track_caller]
-fn take_all(server: &Server, key: &str) -> Vec<Raw> {
-    let hour = 3_600_000;
-    let mut all: Vec<_> = (0..SLOTS).map(|_| Raw::connect(server.address())).collect();
-    all.iter_mut().for_each(|raw| raw.write(request(key, hour, GUESS)));
-    wait_until_under_way(server, SLOTS as u64);
-    all
+fn take(address: SocketAddr, client: &mut Client, key: &str, slots: usize) -> Vec<Raw> {
+    let mut taken: Vec<_> = (0..slots).map(|_| Raw::connect(address)).collect();
+    taken.iter_mut().for_each(|raw| raw.write(request(key, ENDLESS, GUESS)));
+    wait_until_under_way(client, slots as u64);
+    taken
 }
 
-/// Asserts that a storm of requests never had more than its slots, loses none of them, and charges every
-/// row that was served.
+/// Asserts that a storm of requests at these processes never had more than its slots, loses none of them,
+/// and charges every row that was served. Gives the most that were seen under way in each process.
 #[track_caller]
-fn assert_survives(requests: usize) {
-    let server = Server::exports();
-    let (key, start) = (server.key("standard"), now());
-    let (ended, rows) = storm(server.address(), key, requests);
-    let took = now().duration_since(start);
-    let most = under_way(&server)[1];
-    println!("{ended:?} in {took:.2?}, at most {most} under way");
-    assert_eq!(ended.values().sum::<u64>(), requests as u64);
-    assert_eq!(most, SLOTS as u64, "as many as may be, and never more");
+fn assert_survived(storm: &Storm, addresses: &[SocketAddr], key: &str) -> Vec<u64> {
+    println!("{storm}");
+    assert!(storm.most_at_once() <= SLOTS, "{} at once", storm.most_at_once());
+    let mut clients: Vec<_> = addresses.iter().map(|address| Client::to(*address)).collect();
+    let most: Vec<_> = clients.iter_mut().map(|client| under_way(client)[1]).collect();
+    println!("at most {most:?} under way by the handlers' own count");
+    assert!(most.iter().all(|most| *most <= SLOTS as u64), "{most:?}");
 
-    let used = QUOTA - wait_until_free(&server, key).remaining("rows").unwrap() - GUESS;
-    let unfinished = (used - rows) / GUESS;
-    assert_eq!(used, rows + unfinished * GUESS, "{rows} rows were served");
-    let [waiting, reading] = [Leaves::Waiting, Leaves::Reading].map(|it| ended[&it]);
-    assert!((reading..=reading + waiting).contains(&unfinished), "{unfinished} were cut off");
+    // What costs turned out to be, and slots, may be on their way.
+    let is_free = |answer: &Answer| answer.remaining("at-once") == Some(SLOTS as u64 - 1);
+    let unfinished = |answer: &Answer| {
+        let used = QUOTA - answer.remaining("rows").expect("a limit of rows") - GUESS;
+        let rest = used.checked_sub(storm.rows())?;
+        (rest % GUESS == 0 && storm.unfinished().contains(&(rest / GUESS))).then_some(rest / GUESS)
+    };
+    let client = &mut clients[0];
+    let answer = eventually(client, key, |it| is_free(it) && unfinished(it).is_some());
+    println!("{} rows served, {:?} exports cut off", storm.rows(), unfinished(&answer));
 
-    let all = take_all(&server, key);
-    server.client().get("/v1/export?millis=0&units=0", key).refused(429, "too_many_concurrent");
+    let all = take(addresses[0], client, key, SLOTS);
+    glance(client, key).refused(429, "too_many_concurrent");
     drop(all);
-    wait_until_under_way(&server, 0);
-    wait_until_free(&server, key);
+    wait_until_under_way(client, 0);
+    eventually(client, key, is_free);
+    most
+}
+
+#[track_caller]
+fn assert_survives_in_memory(requests: usize) {
+    let server = Server::exports();
+    let (addresses, key) = ([server.address()], server.key("standard"));
+    let storm = Storm::at(&addresses, key, requests, Duration::from_millis(8));
+    let most = assert_survived(&storm, &addresses, key);
+    assert_eq!(most, [SLOTS as u64], "as many as may be");
+}
+
+#[track_caller]
+fn assert_survives_over_redis(requests: usize) {
+    let (replicas, key) = replicas(ENDLESS);
+    let addresses = replicas.addresses();
+    let storm = Storm::at(&addresses, &key, requests, Duration::from_millis(60));
+    assert_survived(&storm, &addresses, &key);
 }
 
 #[test]
 fn of_2000_requests_with_clients_that_go_away_never_more_than_10_are_under_way() {
-    assert_survives(2_000);
+    assert_survives_in_memory(2_000);
 }
 
 #[test]
 #[ignore = "slow: 10,000 requests that take their time"]
 fn of_10000_requests_with_clients_that_go_away_never_more_than_10_are_under_way() {
-    assert_survives(10_000);
+    assert_survives_in_memory(10_000);
+}
+
+#[test]
+fn of_2000_requests_to_three_replicas_never_more_than_10_are_under_way() {
+    assert_survives_over_redis(2_000);
+}
+
+#[test]
+#[ignore = "slow: 10,000 requests that take their time"]
+fn of_10000_requests_to_three_replicas_never_more_than_10_are_under_way() {
+    assert_survives_over_redis(10_000);
+}
+
+#[test]
+fn the_slots_of_a_replica_that_was_killed_are_free_after_their_lease_and_no_others() {
+    const LEASE: Duration = Duration::from_secs(3);
+    let (mut replicas, key) = replicas(LEASE);
+    let (addresses, [mut killed, mut living, mut other]) =
+        (replicas.addresses(), replicas.clients());
+    let lost = take(addresses[0], &mut killed, &key, 7);
+    let _held = take(addresses[1], &mut living, &key, 3);
+    glance(&mut other, &key).refused(429, "too_many_concurrent");
+
+    replicas.kill(0);
+    let start = now();
+    drop(lost);
+    glance(&mut other, &key).refused(429, "too_many_concurrent");
+    let freed = |answer: &Answer| answer.remaining("at-once").is_some_and(|left| left >= 6);
+    let answer = eventually(&mut other, &key, freed);
+    let took = now().duration_since(start);
+    println!("free {took:.2?} after the kill, with a lease of {LEASE:?}");
+    assert!(took < LEASE + PATIENCE / 10, "{took:?}");
+    assert_eq!(answer.remaining("at-once"), Some(6), "three are held, and one is ours: {answer:?}");
+    // Those that are held have been renewed by now.
+    assert_eq!(under_way(&mut living)[0], 3);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use self::{
     client::{Call, Client, Unanswered},
     command::{IssuedKey, Keygate},
     key::{checksum, unknown_key, unknown_live_key},
-    load::{OnDrop, on_threads},
+    load::{OnDrop, on_connections_to, on_threads},
     pace::{Timed, assert_paced},
     process::{Ended, Process},
     proxy::Proxy,

@@ -16,8 +16,9 @@ pub fn on_threads<T: Send>(
 
 /// The same, with so many threads to each of these addresses. A thread's number modulo the count of
 /// addresses is the place of its own.
+#[must_use]
 #[track_caller]
-pub(crate) fn on_connections_to<T: Send>(
+pub fn on_connections_to<T: Send>(
     addresses: &[SocketAddr],
     each: usize,
     work: impl Fn(&mut Client, usize) -> Vec<T> + Sync,
@@ -27,7 +28,7 @@ pub(crate) fn on_connections_to<T: Send>(
     thread::scope(|scope| {
         let spawn = |(number, address): (usize, &SocketAddr)| {
             let address = *address;
-            scope.spawn(move || work(&mut Client::new(address), number))
+            scope.spawn(move || work(&mut Client::to(address), number))
         };
         let running: Vec<_> = numbered.map(spawn).collect();
         running.into_iter().flat_map(|thread| thread.join().expect("no thread fails")).collect()

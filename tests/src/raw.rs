@@ -80,8 +80,19 @@ impl Raw {
         (length > 0).then_some(chunk)
     }
 
+    /// The head of an answer. That a body may be sent is none.
     #[track_caller]
     fn head(&mut self) -> Option<(u16, HeaderMap)> {
+        loop {
+            let head = self.any_head()?;
+            if head.0 != 100 {
+                return Some(head);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn any_head(&mut self) -> Option<(u16, HeaderMap)> {
         let first = self.line()?;
         let rest = first.strip_prefix("HTTP/1.1 ").or_else(|| first.strip_prefix("HTTP/1.0 "));
         let status = rest.and_then(|rest| rest.get(..3));

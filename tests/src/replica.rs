@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::process::Signal;
+
 use crate::{
     client::Client,
     command::Keygate,
@@ -34,6 +36,12 @@ impl Api {
     #[must_use]
     pub fn actix(redis: &str) -> Self {
         Self::of(program::api_actix(), redis)
+    }
+
+    /// The exports, with the Redis at this URL.
+    #[must_use]
+    pub fn exports(redis: &str) -> Self {
+        Self::of(program::exports(), redis)
     }
 
     fn of(program: &Path, redis: &str) -> Self {
@@ -91,13 +99,19 @@ impl Replica {
     /// A client with a connection of its own.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::to(self.address)
     }
 
     /// Asks it to end, with SIGTERM, and waits until it did.
     #[track_caller]
     pub fn stop(&mut self) -> Ended {
         self.process.stop()
+    }
+
+    /// Ends it at once, with SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process.end_by(Signal::KILL);
     }
 
     /// Starts it again where it listened, once it has ended.
@@ -128,16 +142,23 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// With these plans in force.
+    /// Of `api_axum`, with these plans in force.
     #[must_use]
     #[track_caller]
     pub fn start(plans: &str) -> Self {
+        Self::of(Api::axum, plans)
+    }
+
+    /// Of this API, with these plans in force.
+    #[must_use]
+    #[track_caller]
+    pub fn of(api: impl Fn(&str) -> Api, plans: &str) -> Self {
         // Whoever failed in its turn is told of by itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let redis = RedisServer::start();
         let keygate = Keygate::at(&redis.url());
         keygate.apply(plans);
-        let replicas = [(); 3].map(|()| Api::axum(&redis.url()).patient().start());
+        let replicas = [(); 3].map(|()| api(&redis.url()).patient().start());
         Self { replicas, keygate, redis, _turn: turn }
     }
 
@@ -157,6 +178,12 @@ impl Replicas {
     #[must_use]
     pub fn addresses(&self) -> [SocketAddr; 3] {
         self.replicas.each_ref().map(Replica::address)
+    }
+
+    /// Ends one at once, with SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self, replica: usize) {
+        self.replicas[replica].kill();
     }
 
     /// A client of each.

@@ -18,11 +18,12 @@ use crate::{
 };
 
 /// The variables by which somebody's shell could change what a test sees.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "KEYGATE_ADDR",
     "KEYGATE_DEADLINE_MS",
     "KEYGATE_PLANS",
     "KEYGATE_REDIS_URL",
+    "KEYGATE_SLOT_LEASE_MS",
     "NO_COLOR",
     "RUST_LOG",
 ];
@@ -163,7 +164,7 @@ impl Server {
     /// A client with a connection of its own.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::to(self.address)
     }
 
     /// Asks it to end, with SIGTERM, and waits until it did.
