@@ -20,9 +20,11 @@ use std::sync::LazyLock;
 use keygate_tests::Api;
 
 use door::{Answered, Door};
+use expected::difference;
 use row::rows;
 
 static AXUM: LazyLock<Vec<Answered>> = LazyLock::new(|| Door::open(Api::axum).answers(&rows()));
+static ACTIX: LazyLock<Vec<Answered>> = LazyLock::new(|| Door::open(Api::actix).answers(&rows()));
 
 /// Asserts that no row was answered otherwise than it says.
 #[track_caller]
@@ -36,4 +38,16 @@ fn assert_as_told(answered: &[Answered]) {
 #[test]
 fn axum_answers_as_the_table_says() {
     assert_as_told(&AXUM);
+}
+
+#[test]
+fn actix_answers_as_the_table_says() {
+    assert_as_told(&ACTIX);
+}
+
+#[test]
+fn axum_and_actix_answer_alike() {
+    let pairs = AXUM.iter().zip(ACTIX.iter());
+    let differences: Vec<_> = pairs.filter_map(|(one, other)| difference(one, other)).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }

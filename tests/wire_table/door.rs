@@ -148,6 +148,13 @@ impl Answered {
         self.words.iter().fold(text.to_owned(), fill)
     }
 
+    /// The text with words in braces for what differs between the doors: each has keys of its own.
+    pub(crate) fn veiled(&self, text: &str) -> String {
+        let own =
+            ["id", "key", "other"].into_iter().filter_map(|it| Some((it, self.words.get(it)?)));
+        own.fold(text.to_owned(), |text, (word, value)| text.replace(value, &format!("{{{word}}}")))
+    }
+
     /// # Errors
     /// What is not as the row says.
     pub(crate) fn check(&self) -> Result<(), String> {

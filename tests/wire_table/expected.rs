@@ -10,13 +10,10 @@ use crate::{
 };
 
 /// Fields that are the framework's own, of which the table says nothing, and why.
-const FRAMEWORKS_OWN: [(&str, &str); 6] = [
-    ("date", "a clock is read by the server"),
-    ("content-length", "how long a body is may be told"),
-    ("transfer-encoding", "or shown by how it is sent"),
-    ("connection", "the server says how a connection goes on"),
+const FRAMEWORKS_OWN: [(&str, &str); 3] = [
+    ("date", "a server reads its clock"),
+    ("connection", "a server says how a connection goes on"),
     ("allow", "a router knows its methods"),
-    ("vary", "a layer for CORS knows what it looked at"),
 ];
 
 /// What must be answered, but for what is the framework's own.
@@ -26,6 +23,7 @@ pub(crate) struct Expected {
     /// Templates, by name.
     fields: BTreeMap<String, String>,
     body: Option<Body>,
+    is_of_head: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +44,8 @@ impl Expected {
             None => Self::answer(row, answered),
         };
         expected.fields.extend(row.fields.clone());
-        if row.send.starts_with("HEAD ") {
+        expected.is_of_head = row.is_head();
+        if expected.is_of_head {
             expected.body = Some(Body::Text(String::new()));
         }
         expected
@@ -66,7 +65,7 @@ impl Expected {
         let challenge = challenge.iter().map(|it| it.replace("{scope}", scope));
         let challenge = challenge.map(|challenge| ("www-authenticate".to_owned(), challenge));
         let fields = challenge.chain([media]).collect();
-        Self { status: *status, fields, body: Some(Body::Json(body)) }
+        Self { status: *status, fields, body: Some(Body::Json(body)), is_of_head: false }
     }
 
     /// A refusal in terms of gRPC.
@@ -74,7 +73,7 @@ impl Expected {
         let fields =
             [("grpc-status", problem.grpc.to_string()), ("grpc-message", problem.detail.clone())];
         let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { status: 200, fields, body: Some(Body::Text(String::new())) }
+        Self { status: 200, fields, body: Some(Body::Text(String::new())), is_of_head: false }
     }
 
     fn answer(row: &Row, answered: &Answered) -> Self {
@@ -84,7 +83,12 @@ impl Expected {
         };
         let text = |text: &String| Body::Text(text.clone());
         let body = row.json.as_ref().map(json).or_else(|| row.text.as_ref().map(text));
-        Self { status: row.status.expect("a status, or a refusal"), fields: BTreeMap::new(), body }
+        Self {
+            status: row.status.expect("a status, or a refusal"),
+            fields: BTreeMap::new(),
+            body,
+            is_of_head: false,
+        }
     }
 
     /// What is not as expected, a line each.
@@ -94,6 +98,13 @@ impl Expected {
             faults.push(format!("  status {}, not {}", answer.status, self.status));
         }
         let mut fields = told(answer);
+        // What the table says of the body it says of its length.
+        if let Some(length) = fields.remove("content-length")
+            && length != answer.body.len().to_string()
+            && !self.is_of_head
+        {
+            faults.push(format!("  content-length: {length}, of {} bytes", answer.body.len()));
+        }
         for (name, template) in &self.fields {
             match fields.remove(name) {
                 Some(value) if Template(template).fits(&value) => {}
@@ -117,8 +128,28 @@ impl Expected {
     }
 }
 
+/// Two answers to one row that differ in more than the framework's own fields, but for numbers in which the
+/// table leaves room.
+pub(crate) fn difference(one: &Answered, other: &Answered) -> Option<String> {
+    let (it, line) = (&one.row.it, &one.row.send);
+    let [one, other] = [one, other].map(|it| it.answer.as_ref().map(|answer| seen(it, answer)));
+    (one != other).then(|| format!("{it}\n  {line}\n  {one:?}\n  {other:?}"))
+}
+
+/// What one and the other door must answer alike, whatever the table says of it.
+fn seen(answered: &Answered, answer: &Answer) -> (u16, BTreeMap<String, String>, String) {
+    let templates = Expected::of(answered).fields;
+    let alike = |(name, value): (String, String)| {
+        let template = templates.get(&name).filter(|it| Template(it).fits(&value));
+        let value = template.cloned().unwrap_or(value);
+        (name, value)
+    };
+    let fields = told(answer).into_iter().map(alike).collect();
+    (answer.status, fields, answered.veiled(&String::from_utf8_lossy(&answer.body)))
+}
+
 /// All fields but the framework's own. One that stands twice has two lines.
-pub(crate) fn told(answer: &Answer) -> BTreeMap<String, String> {
+fn told(answer: &Answer) -> BTreeMap<String, String> {
     let own = |name: &str| FRAMEWORKS_OWN.iter().any(|(own, _)| *own == name);
     let names = answer.headers.keys().filter(|name| !own(name.as_str()));
     let lines = |name| {

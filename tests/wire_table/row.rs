@@ -43,6 +43,12 @@ pub(crate) struct Row {
     pub(crate) text: Option<String>,
 }
 
+impl Row {
+    pub(crate) fn is_head(&self) -> bool {
+        self.send.starts_with("HEAD ")
+    }
+}
+
 /// A kind of key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
