@@ -15,6 +15,7 @@
 mod answer;
 mod client;
 mod command;
+mod grpc;
 mod key;
 mod load;
 mod pace;
@@ -33,8 +34,9 @@ pub use self::{
     answer::Answer,
     client::{Call, Client, Unanswered},
     command::{IssuedKey, Keygate},
+    grpc::Grpc,
     key::{checksum, unknown_key, unknown_live_key},
-    load::{OnDrop, on_connections_to, on_threads},
+    load::{OnDrop, on_threads},
     pace::{Timed, assert_paced},
     process::{Ended, Process},
     proxy::Proxy,

@@ -16,9 +16,8 @@ pub fn on_threads<T: Send>(
 
 /// The same, with so many threads to each of these addresses. A thread's number modulo the count of
 /// addresses is the place of its own.
-#[must_use]
 #[track_caller]
-pub fn on_connections_to<T: Send>(
+pub(crate) fn on_connections_to<T: Send>(
     addresses: &[SocketAddr],
     each: usize,
     work: impl Fn(&mut Client, usize) -> Vec<T> + Sync,

@@ -27,6 +27,12 @@ pub(crate) fn api_actix() -> &'static Path {
     PROGRAM.get_or_init(|| built("api_actix"))
 }
 
+/// The service of gRPC.
+pub(crate) fn grpc() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("grpc"))
+}
+
 /// The API that limits how much is under way at once.
 pub(crate) fn exports() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -38,6 +38,12 @@ impl Api {
         Self::of(program::api_actix(), redis)
     }
 
+    /// The service of gRPC, with the Redis at this URL.
+    #[must_use]
+    pub fn grpc(redis: &str) -> Self {
+        Self::of(program::grpc(), redis)
+    }
+
     /// The exports, with the Redis at this URL.
     #[must_use]
     pub fn exports(redis: &str) -> Self {

@@ -4,7 +4,7 @@ use keygate_tests::Answer;
 use serde_json::{Value, json};
 
 use crate::{
-    door::Answered,
+    answered::Answered,
     row::{Problem, Row, problems},
     template::Template,
 };
@@ -78,7 +78,7 @@ impl Expected {
 
     fn answer(row: &Row, answered: &Answered) -> Self {
         let json = |json: &Value| {
-            let text = answered.filled(&json.to_string());
+            let text = answered.words.filled(&json.to_string());
             Body::Json(serde_json::from_str(&text).expect("still JSON"))
         };
         let text = |text: &String| Body::Text(text.clone());
@@ -105,14 +105,7 @@ impl Expected {
         {
             faults.push(format!("  content-length: {length}, of {} bytes", answer.body.len()));
         }
-        for (name, template) in &self.fields {
-            match fields.remove(name) {
-                Some(value) if Template(template).fits(&value) => {}
-                Some(value) => faults.push(format!("  {name}: {value}, not {template}")),
-                None => faults.push(format!("  no {name}, where {template} is due")),
-            }
-        }
-        faults.extend(fields.iter().map(|(name, value)| format!("  {name}: {value} is not due")));
+        faults.extend(fields_faults(&self.fields, fields));
         let text = String::from_utf8_lossy(&answer.body);
         let (fits, due) = match &self.body {
             None => (true, String::new()),
@@ -126,6 +119,23 @@ impl Expected {
         }
         faults
     }
+}
+
+/// Where fields are not those of these templates, a line each.
+pub(crate) fn fields_faults(
+    templates: &BTreeMap<String, String>,
+    mut fields: BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (name, template) in templates {
+        match fields.remove(name) {
+            Some(value) if Template(template).fits(&value) => {}
+            Some(value) => faults.push(format!("  {name}: {value}, not {template}")),
+            None => faults.push(format!("  no {name}, where {template} is due")),
+        }
+    }
+    faults.extend(fields.iter().map(|(name, value)| format!("  {name}: {value} is not due")));
+    faults
 }
 
 /// Two answers to one row that differ in more than the framework's own fields, but for numbers in which the
@@ -145,7 +155,7 @@ fn seen(answered: &Answered, answer: &Answer) -> (u16, BTreeMap<String, String>,
         (name, value)
     };
     let fields = told(answer).into_iter().map(alike).collect();
-    (answer.status, fields, answered.veiled(&String::from_utf8_lossy(&answer.body)))
+    (answer.status, fields, answered.words.veiled(&String::from_utf8_lossy(&answer.body)))
 }
 
 /// All fields but the framework's own. One that stands twice has two lines.

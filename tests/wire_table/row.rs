@@ -12,7 +12,7 @@ pub(crate) struct Row {
     /// Requests before it, with the same header fields.
     #[serde(default)]
     pub(crate) before: Vec<String>,
-    /// The request line; its version may be left out.
+    /// The request line; its version may be left out. Of gRPC, the path alone.
     pub(crate) send: String,
     /// The name of a key in `keys.toml`, which is `{key}` then.
     pub(crate) key: Option<String>,
@@ -29,10 +29,12 @@ pub(crate) struct Row {
     pub(crate) detail: Option<String>,
     /// The scope that is `{scope}` in the challenge.
     pub(crate) scope: Option<String>,
+    /// How long to wait, in terms of gRPC.
+    pub(crate) retry: Option<String>,
     /// The limits that refused.
     #[serde(default)]
     pub(crate) violated: Vec<String>,
-    /// Where it is no refusal.
+    /// The status where it is no refusal; of gRPC, the code where it is not OK.
     pub(crate) status: Option<u16>,
     /// Fields besides those of every such refusal.
     #[serde(default)]
@@ -44,6 +46,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.send.contains(word) || self.headers.iter().any(|header| header.contains(word))
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.send.starts_with("HEAD ")
     }
@@ -87,14 +93,22 @@ struct Rows {
     row: Vec<Row>,
 }
 
-/// All rows.
+/// The rows of HTTP.
 pub(crate) fn rows() -> Vec<Row> {
-    let files = [
+    rows_of(&[
         include_str!("credentials.toml"),
         include_str!("limits.toml"),
         include_str!("requests.toml"),
-    ];
-    let rows: Vec<Row> = files.into_iter().flat_map(|file| read::<Rows>(file).row).collect();
+    ])
+}
+
+/// The rows of gRPC.
+pub(crate) fn grpc_rows() -> Vec<Row> {
+    rows_of(&[include_str!("grpc.toml")])
+}
+
+fn rows_of(files: &[&str]) -> Vec<Row> {
+    let rows: Vec<Row> = files.iter().flat_map(|file| read::<Rows>(file).row).collect();
     let names: BTreeSet<_> = rows.iter().map(|row| &row.it).collect();
     assert_eq!(names.len(), rows.len(), "each row has a sentence of its own");
     rows
@@ -111,6 +125,6 @@ pub(crate) fn problems() -> BTreeMap<String, Problem> {
 }
 
 #[track_caller]
-pub(crate) fn read<T: DeserializeOwned>(text: &str) -> T {
+fn read<T: DeserializeOwned>(text: &str) -> T {
     toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
