@@ -86,7 +86,7 @@ fn each_mistake_in_a_limit_names_plan_limit_line_field_and_what_is_right() {
         (r#"quota = 1"#, "field `per` is missing"),
         (
             r#"rate = "1/s", quota = 1, per = "day""#,
-            "either a `rate` (with `burst`) or a `quota` (with `per`)",
+            "one of `rate` (with `burst`), `quota` (with `per`) and `concurrency`; this one has several",
         ),
         (
             r#"rate = "1/s", brust = 3"#,

@@ -100,7 +100,7 @@ fn plans_are_shown_as_they_were_written() {
     assert_eq!(plan, list[0]);
     let zone = keygate_tests::calm_zone();
     let daily = json!({
-        "name": "daily", "rate": null, "burst": null, "quota": 100, "per": "day", "zone": zone,
+        "name": "daily", "rate": null, "burst": null, "quota": 100, "per": "day", "zone": zone, "concurrency": null,
         "partition": "consumer", "operations": [], "on_failure": "closed",
     });
     assert_eq!(plan["limits"][0], daily);
