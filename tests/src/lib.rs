@@ -13,6 +13,7 @@
 )]
 
 mod answer;
+mod browser;
 mod client;
 mod command;
 mod grpc;
@@ -32,6 +33,7 @@ mod time;
 
 pub use self::{
     answer::Answer,
+    browser::{Browser, Page},
     client::{Call, Client, Unanswered},
     command::{IssuedKey, Keygate},
     grpc::Grpc,

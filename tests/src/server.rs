@@ -122,7 +122,19 @@ impl Server {
     #[must_use]
     #[track_caller]
     pub fn exports() -> Self {
-        Self::new(Process::spawn(api(program::exports()).arg("--json")), None)
+        Self::of(program::exports())
+    }
+
+    /// The WebSocket, on a free port.
+    #[must_use]
+    #[track_caller]
+    pub fn websocket() -> Self {
+        Self::of(program::websocket())
+    }
+
+    #[track_caller]
+    fn of(program: &Path) -> Self {
+        Self::new(Process::spawn(api(program).arg("--json")), None)
     }
 
     #[track_caller]
