@@ -11,7 +11,9 @@ mod visit;
 
 use std::{net::SocketAddr, thread, time::Duration};
 
-use keygate_tests::{Answer, Api, Client, PATIENCE, Raw, Replicas, Server, now};
+use keygate_tests::{
+    Answer, Api, Client, Keygate, PATIENCE, Random, Raw, RedisServer, Replicas, Server, now,
+};
 
 use storm::Storm;
 use visit::request;
@@ -182,6 +184,46 @@ fn the_slots_of_a_replica_that_was_killed_are_free_after_their_lease_and_no_othe
     assert_eq!(answer.remaining("at-once"), Some(6), "three are held, and one is ours: {answer:?}");
     // Those that are held have been renewed by now.
     assert_eq!(under_way(&mut living)[0], 3);
+}
+
+/// Short requests, half of whose clients go away at once.
+#[track_caller]
+fn hurry(address: SocketAddr, key: &str) {
+    let request = format!("GET /v1/echo HTTP/1.1\r\nhost: test\r\nx-api-key: {key}\r\n\r\n");
+    let client = |number: u64| {
+        let mut random = Random::of(number);
+        for _ in 0..60 {
+            let mut raw = Raw::connect(address);
+            raw.write(&request);
+            if random.within(0..2) == 0 {
+                let status = raw.answer().expect("an answer").status;
+                assert!([200, 429].contains(&status), "{status}");
+            }
+        }
+    };
+    let client = &client;
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..16).map(|number| scope.spawn(move || client(number))).collect();
+        running.into_iter().for_each(|it| it.join().expect("no client fails"));
+    });
+}
+
+#[test]
+fn no_slot_is_lost_by_either_framework_when_clients_go_away_at_once() {
+    let redis = RedisServer::start();
+    let keygate = Keygate::at(&redis.url());
+    keygate.apply(PLANS);
+    for (api, consumer) in [(Api::axum as fn(&str) -> Api, "one"), (Api::actix, "other")] {
+        let key = keygate.issue(consumer, "standard", &[]).text;
+        let lease = ENDLESS.as_millis().to_string();
+        let api = api(&redis.url()).patient().env("KEYGATE_SLOT_LEASE_MS", lease).start();
+        hurry(api.address(), &key);
+        let (start, mut client) = (now(), api.client());
+        while client.get("/v1/echo", &key).remaining("at-once") != Some(SLOTS as u64 - 1) {
+            assert!(now().duration_since(start) < PATIENCE, "a slot is lost");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 #[test]
