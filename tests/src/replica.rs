@@ -69,11 +69,12 @@ impl Api {
         self
     }
 
-    /// Starts it, and waits until it ends by itself.
+    /// Starts it, and waits until it ends by itself. It logs nothing: on a busy machine it may have to
+    /// warn of a Redis that is slow, before its last words.
     #[must_use]
     #[track_caller]
     pub fn ended(mut self) -> Ended {
-        Process::spawn(&mut self.command).ended()
+        Process::spawn(self.command.env("RUST_LOG", "off")).ended()
     }
 
     /// Starts it, and waits until it listens.
