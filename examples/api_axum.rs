@@ -9,13 +9,14 @@ mod demo {
     pub(crate) mod environment;
     pub(crate) mod over_redis;
     pub(crate) mod routes_axum;
+    pub(crate) mod serving_axum;
 }
 
 use std::process::ExitCode;
 
 use demo::{
     environment::{self, Result},
-    over_redis, routes_axum,
+    over_redis, routes_axum, serving_axum,
 };
 
 #[tokio::main]
@@ -32,7 +33,7 @@ async fn run() -> Result<()> {
     let listener = environment::listen().await?;
     let asked_to_stop = environment::asked_to_stop()?;
     over_redis::show(listener.local_addr()?, json);
-    routes_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await?;
+    serving_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await?;
     store.close(over_redis::FLUSH_WITHIN).await?;
     Ok(())
 }

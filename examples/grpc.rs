@@ -1,21 +1,29 @@
-//! A service of gRPC behind keys, beside plain HTTP, with everything in memory.
+//! A service of gRPC behind keys, beside plain HTTP.
 //!
-//! `cargo run --bin grpc` listens on 127.0.0.1:3000 or on `KEYGATE_ADDR`, issues a key and prints lines to
-//! try; `--json` prints one line of JSON for programs instead.
+//! `cargo run --bin grpc` keeps everything in memory, listens on 127.0.0.1:3000 or on `KEYGATE_ADDR`, issues
+//! a key and prints lines to try. Where `KEYGATE_REDIS_URL` is set it runs as `api_axum` does, with the plans
+//! and keys of its store. `--json` prints one line of JSON for programs instead.
 
-use std::{error::Error, net::SocketAddr, pin::Pin, sync::Arc};
+#[path = "demo"]
+mod demo {
+    pub(crate) mod environment;
+    pub(crate) mod example_axum;
+    pub(crate) mod over_redis;
+    pub(crate) mod serving_axum;
+}
+
+use std::{net::SocketAddr, pin::Pin, process::ExitCode, sync::Arc};
 
 use axum::{Router, routing::get};
 use futures_util::{Stream, StreamExt as _, stream};
 use keygate::{
-    Caller, Gate, NewKey, Plans,
-    requirement::RequirementError,
+    Caller, Gate,
     verdict::{Admission, Rejection},
 };
 use keygate_tower::KeygateLayer;
-use tokio::net::TcpListener;
 use tonic::{Code, Extensions, Request, Response, Status, service::Routes};
 
+use demo::{environment, example_axum::Example};
 use orders::{Event, FollowRequest, Order, PlaceRequest, orders_server};
 
 /// Generated from `grpc/orders.proto` by `tonic-prost-build`; a service does that in its `build.rs`.
@@ -44,18 +52,12 @@ const PLANS: &str = r#"
 "#;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let gate = Gate::in_memory(Plans::from_toml(PLANS)?)?;
-    let issued = gate.keyring().issue(NewKey::new("acme", "free").scopes(["orders:*"])).await?;
-    let address = std::env::var("KEYGATE_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    show(listener.local_addr()?, issued.key.expose());
-    axum::serve(listener, app(gate)?).await?;
-    Ok(())
+async fn main() -> ExitCode {
+    Example { plans: PLANS, api: app, lines }.run().await
 }
 
 /// One layer serves both protocols: who asks in gRPC is answered in gRPC.
-fn app(gate: Arc<Gate>) -> Result<Router, RequirementError> {
+fn app(gate: Arc<Gate>) -> environment::Result<Router> {
     let keys = KeygateLayer::new(gate).require("orders:write")?.operation("orders")?;
     let orders = Routes::new(orders_server::OrdersServer::new(Orders)).into_axum_router();
     Ok(orders
@@ -105,19 +107,13 @@ fn refused(rejection: &Rejection) -> Status {
     Status::with_details(Code::from_i32(it.code), it.message, it.details.into())
 }
 
-/// The key is shown here, once, and nowhere else.
-#[expect(clippy::print_stdout, reason = "showing the key is what the example is for")]
-fn show(listening: SocketAddr, key: &str) {
-    if std::env::args().any(|argument| argument == "--json") {
-        println!("{}", serde_json::json!({ "listening": listening, "keys": { "free": key } }));
-        return;
-    }
-    let call = format!(
-        "grpcurl -plaintext -proto examples/grpc/orders.proto -H 'authorization: Bearer {key}'"
-    );
-    println!("listening on {listening}\n\nTry:");
-    println!("  {call} -d '{{\"item\": \"tea\"}}' {listening} orders.v1.Orders/Place");
-    println!("  {call} -d '{{\"id\": \"tea-1\"}}' {listening} orders.v1.Orders/Follow");
-    println!("  curl -i -H 'authorization: Bearer {key}' http://{listening}/v1/orders");
-    println!("  curl -i http://{listening}/healthz");
+fn lines(listening: SocketAddr, key: &str) -> Vec<String> {
+    let bearer = format!("-H 'authorization: Bearer {key}'");
+    let call = format!("grpcurl -plaintext -proto examples/grpc/orders.proto {bearer}");
+    vec![
+        format!("{call} -d '{{\"item\": \"tea\"}}' {listening} orders.v1.Orders/Place"),
+        format!("{call} -d '{{\"id\": \"tea-1\"}}' {listening} orders.v1.Orders/Follow"),
+        format!("curl -i {bearer} http://{listening}/v1/orders"),
+        format!("curl -i http://{listening}/healthz"),
+    ]
 }

@@ -8,6 +8,7 @@ mod demo {
     pub(crate) mod answers;
     pub(crate) mod environment;
     pub(crate) mod routes_axum;
+    pub(crate) mod serving_axum;
 }
 
 use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode};
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use demo::{
     environment::{self, PlansFile, Result},
-    routes_axum,
+    routes_axum, serving_axum,
 };
 
 #[tokio::main]
@@ -38,7 +39,7 @@ async fn run() -> Result<()> {
     let asked_to_stop = environment::asked_to_stop()?;
     show(listener.local_addr()?, &keys, json)?;
     drop(keys);
-    routes_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await
+    serving_axum::serve(listener, routes_axum::api(gate)?, asked_to_stop).await
 }
 
 fn plans() -> Result<Plans> {

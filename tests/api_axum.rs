@@ -6,7 +6,7 @@
 use std::{fs, thread, time::Duration};
 
 use keygate_tests::{
-    Answer, ApiAxum, Client, Ended, Keygate, PATIENCE, RedisOptions, RedisServer, free_port, now,
+    Answer, Api, Client, Ended, Keygate, PATIENCE, RedisOptions, RedisServer, free_port, now,
     unknown_live_key,
 };
 use rustix::process::Signal;
@@ -32,7 +32,7 @@ fn a_wrong_url_is_told_with_its_variable_and_without_its_password() {
         "redis://:hush@127.0.0.1:port",
         "redis://:hush@127.0.0.1:6379/nine",
     ] {
-        let ended = ApiAxum::at(url).ended();
+        let ended = Api::axum(url).ended();
         assert_failed(&ended, &["KEYGATE_REDIS_URL: "]);
         assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
     }
@@ -41,12 +41,12 @@ fn a_wrong_url_is_told_with_its_variable_and_without_its_password() {
 #[test]
 fn without_its_redis_it_does_not_start_and_says_why() {
     let nobody = format!("redis://:hush@127.0.0.1:{}", free_port());
-    let ended = ApiAxum::at(&nobody).ended();
+    let ended = Api::axum(&nobody).ended();
     assert_failed(&ended, &["KEYGATE_REDIS_URL: ", "cannot be reached"]);
     assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
 
     let redis = RedisOptions::default().password("right").start();
-    let ended = ApiAxum::at(&redis.url().replace("right", "hush")).ended();
+    let ended = Api::axum(&redis.url().replace("right", "hush")).ended();
     assert_failed(&ended, &["KEYGATE_REDIS_URL: ", "refused user or password"]);
     assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
 }
@@ -57,12 +57,12 @@ fn a_wrong_setting_is_told_with_its_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plans.toml");
     let named = format!("KEYGATE_PLANS: {}: ", file.display());
-    let with_plans = || ApiAxum::at(&redis.url()).env("KEYGATE_PLANS", &file);
+    let with_plans = || Api::axum(&redis.url()).env("KEYGATE_PLANS", &file);
     assert_failed(&with_plans().ended(), &[&named, "No such file"]);
     fs::write(&file, "[plans.free]\nlimits = [{ name = \"daily\", quota = 1 }]\n").unwrap();
     assert_failed(&with_plans().ended(), &[&named, "plan `free`, limit `daily`", "`per`"]);
     for text in ["0", "soon", "-1"] {
-        let ended = ApiAxum::at(&redis.url()).env("KEYGATE_DEADLINE_MS", text).ended();
+        let ended = Api::axum(&redis.url()).env("KEYGATE_DEADLINE_MS", text).ended();
         assert_failed(&ended, &[&format!("KEYGATE_DEADLINE_MS is `{text}`; give milliseconds")]);
     }
 }
@@ -73,7 +73,7 @@ fn replicas_that_start_together_with_one_file_of_plans_all_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plans.toml");
     fs::write(&file, "[plans.free]\n").unwrap();
-    let start = || ApiAxum::at(&redis.url()).env("KEYGATE_PLANS", &file).start();
+    let start = || Api::axum(&redis.url()).env("KEYGATE_PLANS", &file).start();
     let replicas =
         thread::scope(|scope| [(); 3].map(|()| scope.spawn(start)).map(|it| it.join().unwrap()));
     let key = Keygate::at(&redis.url()).issue("acme", "free", &[]);
@@ -113,7 +113,7 @@ fn while_redis_is_down_rates_are_open_quotas_closed_and_known_keys_known() {
     let keys = ["rate", "quota", "none"].map(|plan| keygate.issue(plan, plan, &[]).text);
     let [rate, quota, none] = keys.each_ref().map(String::as_str);
     // A Redis that is gone is told at once, however long one may take that is slow.
-    let mut replica = ApiAxum::at(&redis.url()).patient().start();
+    let mut replica = Api::axum(&redis.url()).patient().start();
     let mut client = replica.client();
     for key in [rate, quota, none] {
         assert_eq!(client.get("/v1/echo", key).status, 200);
@@ -164,7 +164,7 @@ fn a_redis_that_hangs_is_no_reason_to_hang() {
     let keygate = Keygate::at(&redis.url());
     keygate.apply(PLANS);
     let keys = ["rate", "quota"].map(|plan| keygate.issue(plan, plan, &[]).text);
-    let replica = ApiAxum::at(&redis.url()).start();
+    let replica = Api::axum(&redis.url()).start();
     let mut client = replica.client();
     // A busy machine may be late, too.
     are_counted(&mut client, &keys);

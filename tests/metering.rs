@@ -11,8 +11,8 @@ use std::{
 };
 
 use keygate_tests::{
-    Answer, ApiAxum, Call, Client, IssuedKey, Keygate, OnDrop, PATIENCE, Proxy, RedisServer,
-    Replica, now, unknown_live_key,
+    Answer, Api, Call, Client, IssuedKey, Keygate, OnDrop, PATIENCE, Proxy, RedisServer, Replica,
+    now, unknown_live_key,
 };
 
 /// Connections to each replica.
@@ -193,7 +193,7 @@ fn usage_is_what_clients_saw_though_a_replica_restarts_and_redis_is_cut_off() {
     let keys = Keys::issue(&keygate);
     let behind_proxy = format!("redis://127.0.0.1:{}", proxy.port());
     let urls = [redis.url(), behind_proxy, redis.url()];
-    let mut replicas = urls.map(|url| ApiAxum::at(&url).start());
+    let mut replicas = urls.map(|url| Api::axum(&url).start());
 
     let over = AtomicBool::new(false);
     let seen = thread::scope(|scope| {

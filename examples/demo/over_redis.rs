@@ -1,6 +1,7 @@
 //! What the example APIs over Redis share: `KEYGATE_REDIS_URL` says where Redis is
-//! (`redis://127.0.0.1:6379` by default), `KEYGATE_PLANS` names a TOML file of plans to apply at start, and
-//! `KEYGATE_DEADLINE_MS` sets how long counting one request may take.
+//! (`redis://127.0.0.1:6379` by default), `KEYGATE_PLANS` names a TOML file of plans to apply at start,
+//! `KEYGATE_DEADLINE_MS` sets how long counting one request may take, and `KEYGATE_SLOT_LEASE_MS` after what
+//! time the slots of a replica that was killed are free.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,7 +15,8 @@ pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A store as the environment tells, with its plans applied.
 pub(crate) async fn connected() -> Result<RedisStore> {
-    let store = connect(deadline()?).await;
+    let [deadline, lease] = [millis("KEYGATE_DEADLINE_MS")?, millis("KEYGATE_SLOT_LEASE_MS")?];
+    let store = connect(deadline, lease).await;
     let store = store.map_err(|error| format!("KEYGATE_REDIS_URL: {error}"))?;
     apply_plans(&store).await?;
     Ok(store)
@@ -29,22 +31,28 @@ pub(crate) fn show(listening: SocketAddr, as_json: bool) {
     }
 }
 
-async fn connect(deadline: Option<Duration>) -> std::result::Result<RedisStore, ConnectError> {
+/// The deadline is longer than the default where machines are slow, and a late answer is better than none.
+async fn connect(
+    deadline: Option<Duration>,
+    lease: Option<Duration>,
+) -> std::result::Result<RedisStore, ConnectError> {
     let url = std::env::var("KEYGATE_REDIS_URL");
     let url = url.unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let mut store = RedisStore::at(Address::parse(&url)?);
     if let Some(deadline) = deadline {
         store = store.deadline(deadline);
     }
+    if let Some(lease) = lease {
+        store = store.slot_lease(lease);
+    }
     store.connect().await
 }
 
-/// Longer than the default where machines are slow, and a late answer is better than none.
-fn deadline() -> Result<Option<Duration>> {
-    let Ok(text) = std::env::var("KEYGATE_DEADLINE_MS") else { return Ok(None) };
+fn millis(variable: &str) -> Result<Option<Duration>> {
+    let Ok(text) = std::env::var(variable) else { return Ok(None) };
     match text.parse() {
         Ok(millis @ 1..) => Ok(Some(Duration::from_millis(millis))),
-        _ => Err(format!("KEYGATE_DEADLINE_MS is `{text}`; give milliseconds, such as 25").into()),
+        _ => Err(format!("{variable} is `{text}`; give milliseconds, such as 25").into()),
     }
 }
 

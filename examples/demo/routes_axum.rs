@@ -1,4 +1,4 @@
-//! The routes of the example APIs in axum, and how they are served.
+//! The routes of the example APIs in axum.
 
 use std::sync::Arc;
 
@@ -10,11 +10,10 @@ use axum::{
 use keygate::{Caller, Gate};
 use keygate_tower::KeygateLayer;
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 
 use super::{
     answers::{self, Search},
-    environment::{GRACE, Result},
+    environment::Result,
 };
 
 /// The API. Each router has one layer, with what its routes require. Whatever is not found is behind
@@ -44,23 +43,4 @@ async fn search(Query(search): Query<Search>) -> Json<Value> {
 
 async fn order(Extension(caller): Extension<Caller>) -> Json<Value> {
     Json(answers::order(&caller))
-}
-
-/// Serves until asked to stop. Requests at hand are answered, but nobody keeps the program from
-/// ending.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    api: Router,
-    asked_to_stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let (stopping, stopped) = oneshot::channel();
-    let server = axum::serve(listener, api).with_graceful_shutdown(async {
-        asked_to_stop.await;
-        let _ = stopping.send(());
-    });
-    tokio::select! {
-        served = async { server.await } => served?,
-        () = async { let _ = stopped.await; sleep(GRACE).await } => {}
-    }
-    Ok(())
 }

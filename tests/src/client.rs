@@ -68,7 +68,9 @@ impl Call {
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// A connection to this address, made when it is needed.
+    #[must_use]
+    pub fn to(address: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, address, connection: None }
     }

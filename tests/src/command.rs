@@ -34,9 +34,21 @@ impl Keygate {
     /// Puts these plans in force.
     #[track_caller]
     pub fn apply(&self, plans: &str) {
+        self.apply_so(plans, &["--yes"]);
+    }
+
+    /// Puts these plans in force, though keys have plans that are not among them.
+    #[track_caller]
+    pub fn force(&self, plans: &str) {
+        self.apply_so(plans, &["--yes", "--force"]);
+    }
+
+    #[track_caller]
+    fn apply_so(&self, plans: &str, how: &[&str]) {
         let file = self.folder.path().join("plans.toml");
         fs::write(&file, plans).unwrap();
-        let words = ["plans".as_ref(), "apply".as_ref(), file.as_os_str(), "--yes".as_ref()];
+        let mut words: Vec<&OsStr> = vec!["plans".as_ref(), "apply".as_ref(), file.as_os_str()];
+        words.extend(how.iter().map(OsStr::new));
         self.done(&words);
     }
 
@@ -44,8 +56,16 @@ impl Keygate {
     #[must_use]
     #[track_caller]
     pub fn issue(&self, consumer: &str, plan: &str, scopes: &[&str]) -> IssuedKey {
+        let words: Vec<_> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
+        self.issue_so(consumer, plan, &words)
+    }
+
+    /// Issues a key with these options.
+    #[must_use]
+    #[track_caller]
+    pub fn issue_so(&self, consumer: &str, plan: &str, options: &[&str]) -> IssuedKey {
         let mut words = vec!["keys", "issue", "--consumer", consumer, "--plan", plan, "--json"];
-        words.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        words.extend(options);
         IssuedKey::read(&self.json(&words))
     }
 
@@ -54,6 +74,18 @@ impl Keygate {
     #[track_caller]
     pub fn rotate(&self, key: &IssuedKey) -> IssuedKey {
         IssuedKey::read(&self.json(&["keys", "rotate", &key.id, "--grace", "1h", "--json"]))
+    }
+
+    /// Issues the successor of a key, which expires at once.
+    #[track_caller]
+    pub fn replace(&self, key: &IssuedKey) {
+        self.done(&["keys", "rotate", &key.id, "--grace", "0s", "--json"]);
+    }
+
+    /// Switches a key off.
+    #[track_caller]
+    pub fn disable(&self, key: &IssuedKey) {
+        self.done(&["keys", "disable", &key.id]);
     }
 
     /// Revokes a key.

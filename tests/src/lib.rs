@@ -13,8 +13,10 @@
 )]
 
 mod answer;
+mod browser;
 mod client;
 mod command;
+mod grpc;
 mod key;
 mod load;
 mod pace;
@@ -22,6 +24,7 @@ mod process;
 mod program;
 mod proxy;
 mod python;
+mod random;
 mod raw;
 mod redis;
 mod replica;
@@ -30,17 +33,20 @@ mod time;
 
 pub use self::{
     answer::Answer,
+    browser::{Browser, Page},
     client::{Call, Client, Unanswered},
     command::{IssuedKey, Keygate},
+    grpc::Grpc,
     key::{checksum, unknown_key, unknown_live_key},
     load::{OnDrop, on_threads},
     pace::{Timed, assert_paced},
     process::{Ended, Process},
     proxy::Proxy,
     python::parse_fields,
+    random::Random,
     raw::Raw,
     redis::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, free_port},
-    replica::{ApiAxum, Replica, Replicas},
+    replica::{Api, Replica, Replicas},
     server::{Quickstart, Server},
     time::{PATIENCE, calm_zone, now},
 };

@@ -27,7 +27,7 @@ pub(crate) fn on_connections_to<T: Send>(
     thread::scope(|scope| {
         let spawn = |(number, address): (usize, &SocketAddr)| {
             let address = *address;
-            scope.spawn(move || work(&mut Client::new(address), number))
+            scope.spawn(move || work(&mut Client::to(address), number))
         };
         let running: Vec<_> = numbered.map(spawn).collect();
         running.into_iter().flat_map(|thread| thread.join().expect("no thread fails")).collect()

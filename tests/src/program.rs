@@ -27,6 +27,24 @@ pub(crate) fn api_actix() -> &'static Path {
     PROGRAM.get_or_init(|| built("api_actix"))
 }
 
+/// The service of gRPC.
+pub(crate) fn grpc() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("grpc"))
+}
+
+/// The WebSocket, with a page for browsers.
+pub(crate) fn websocket() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("websocket"))
+}
+
+/// The API that limits how much is under way at once.
+pub(crate) fn exports() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("exports"))
+}
+
 /// The operator's command.
 pub(crate) fn keygate() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -42,24 +42,60 @@ impl Raw {
     #[track_caller]
     pub fn answer(&mut self) -> Option<Answer> {
         let (status, headers) = self.head()?;
-        let length = headers.get("content-length").map(|length| length.to_str().unwrap());
-        let mut body = vec![0; length.unwrap_or("0").parse().unwrap()];
-        self.stream.read_exact(&mut body).expect("as much body as was told");
+        let body = if headers.contains_key("transfer-encoding") {
+            std::iter::from_fn(|| self.chunk()).flatten().collect()
+        } else {
+            let length = headers.get("content-length").map(|length| length.to_str().unwrap());
+            self.bytes(length.unwrap_or("0").parse().unwrap())
+        };
         Some(Answer { status, headers, body })
     }
 
-    /// The next response, to HEAD: it has no body, whatever it says.
+    /// The head of the next response alone; none if the server hung up instead. What follows is its
+    /// body.
     #[must_use]
     #[track_caller]
-    pub fn answer_to_head(&mut self) -> Option<Answer> {
+    pub fn answer_without_body(&mut self) -> Option<Answer> {
         let (status, headers) = self.head()?;
         Some(Answer { status, headers, body: Vec::new() })
     }
 
+    /// So many bytes of a body.
+    #[must_use]
+    #[track_caller]
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("as much body as was told");
+        bytes
+    }
+
+    /// The next chunk of a chunked body; none after the last, or if the server hung up instead.
+    #[must_use]
+    #[track_caller]
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let line = self.line()?;
+        let length = usize::from_str_radix(&line, 16).expect("the length of a chunk");
+        let mut chunk = self.bytes(length + "\r\n".len());
+        chunk.truncate(length);
+        (length > 0).then_some(chunk)
+    }
+
+    /// The head of an answer. That a body may be sent is none.
     #[track_caller]
     fn head(&mut self) -> Option<(u16, HeaderMap)> {
+        loop {
+            let head = self.any_head()?;
+            if head.0 != 100 {
+                return Some(head);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn any_head(&mut self) -> Option<(u16, HeaderMap)> {
         let first = self.line()?;
-        let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        let rest = first.strip_prefix("HTTP/1.1 ").or_else(|| first.strip_prefix("HTTP/1.0 "));
+        let status = rest.and_then(|rest| rest.get(..3));
         let status = status.unwrap_or_else(|| panic!("no status line: {first:?}")).parse().unwrap();
         let mut headers = HeaderMap::new();
         loop {

@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::process::Signal;
+
 use crate::{
     client::Client,
     command::Keygate,
@@ -17,23 +19,35 @@ use crate::{
     time::PATIENCE,
 };
 
-/// `api_axum`, or the same in actix-web, about to be started on a free port.
+/// An API over Redis, about to be started on a free port.
 #[derive(Debug)]
-pub struct ApiAxum {
+pub struct Api {
     command: Command,
 }
 
-impl ApiAxum {
-    /// With the Redis at this URL.
+impl Api {
+    /// `api_axum`, with the Redis at this URL.
     #[must_use]
-    pub fn at(redis: &str) -> Self {
+    pub fn axum(redis: &str) -> Self {
         Self::of(program::api_axum(), redis)
     }
 
     /// `api_actix`, with the Redis at this URL.
     #[must_use]
-    pub fn in_actix_at(redis: &str) -> Self {
+    pub fn actix(redis: &str) -> Self {
         Self::of(program::api_actix(), redis)
+    }
+
+    /// The service of gRPC, with the Redis at this URL.
+    #[must_use]
+    pub fn grpc(redis: &str) -> Self {
+        Self::of(program::grpc(), redis)
+    }
+
+    /// The exports, with the Redis at this URL.
+    #[must_use]
+    pub fn exports(redis: &str) -> Self {
+        Self::of(program::exports(), redis)
     }
 
     fn of(program: &Path, redis: &str) -> Self {
@@ -55,11 +69,12 @@ impl ApiAxum {
         self
     }
 
-    /// Starts it, and waits until it ends by itself.
+    /// Starts it, and waits until it ends by itself. It logs nothing: on a busy machine it may have to
+    /// warn of a Redis that is slow, before its last words.
     #[must_use]
     #[track_caller]
     pub fn ended(mut self) -> Ended {
-        Process::spawn(&mut self.command).ended()
+        Process::spawn(self.command.env("RUST_LOG", "off")).ended()
     }
 
     /// Starts it, and waits until it listens.
@@ -73,7 +88,7 @@ impl ApiAxum {
     }
 }
 
-/// An `api_axum` that listens. Killed on drop, by its id.
+/// An API over Redis that listens. Killed on drop, by its id.
 #[derive(Debug)]
 pub struct Replica {
     command: Command,
@@ -91,13 +106,19 @@ impl Replica {
     /// A client with a connection of its own.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::to(self.address)
     }
 
     /// Asks it to end, with SIGTERM, and waits until it did.
     #[track_caller]
     pub fn stop(&mut self) -> Ended {
         self.process.stop()
+    }
+
+    /// Ends it at once, with SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process.end_by(Signal::KILL);
     }
 
     /// Starts it again where it listened, once it has ended.
@@ -128,16 +149,23 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// With these plans in force.
+    /// Of `api_axum`, with these plans in force.
     #[must_use]
     #[track_caller]
     pub fn start(plans: &str) -> Self {
+        Self::of(Api::axum, plans)
+    }
+
+    /// Of this API, with these plans in force.
+    #[must_use]
+    #[track_caller]
+    pub fn of(api: impl Fn(&str) -> Api, plans: &str) -> Self {
         // Whoever failed in its turn is told of by itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let redis = RedisServer::start();
         let keygate = Keygate::at(&redis.url());
         keygate.apply(plans);
-        let replicas = [(); 3].map(|()| ApiAxum::at(&redis.url()).patient().start());
+        let replicas = [(); 3].map(|()| api(&redis.url()).patient().start());
         Self { replicas, keygate, redis, _turn: turn }
     }
 
@@ -157,6 +185,12 @@ impl Replicas {
     #[must_use]
     pub fn addresses(&self) -> [SocketAddr; 3] {
         self.replicas.each_ref().map(Replica::address)
+    }
+
+    /// Ends one at once, with SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self, replica: usize) {
+        self.replicas[replica].kill();
     }
 
     /// A client of each.

@@ -18,11 +18,12 @@ use crate::{
 };
 
 /// The variables by which somebody's shell could change what a test sees.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "KEYGATE_ADDR",
     "KEYGATE_DEADLINE_MS",
     "KEYGATE_PLANS",
     "KEYGATE_REDIS_URL",
+    "KEYGATE_SLOT_LEASE_MS",
     "NO_COLOR",
     "RUST_LOG",
 ];
@@ -89,7 +90,7 @@ impl Quickstart {
     #[track_caller]
     pub fn start(self) -> Server {
         let (process, folder) = self.arg("--json").spawn();
-        Server::new(process, folder)
+        Server::new(process, Some(folder))
     }
 }
 
@@ -99,14 +100,14 @@ impl Default for Quickstart {
     }
 }
 
-/// A quickstart that listens. Killed on drop.
+/// An API that listens, with everything in memory. Killed on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
     line: String,
     address: SocketAddr,
     keys: BTreeMap<String, String>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Server {
@@ -117,8 +118,27 @@ impl Server {
         Quickstart::new().plans(text).start()
     }
 
+    /// The API of exports, on a free port.
+    #[must_use]
     #[track_caller]
-    fn new(mut process: Process, folder: TempDir) -> Self {
+    pub fn exports() -> Self {
+        Self::of(program::exports())
+    }
+
+    /// The WebSocket, on a free port.
+    #[must_use]
+    #[track_caller]
+    pub fn websocket() -> Self {
+        Self::of(program::websocket())
+    }
+
+    #[track_caller]
+    fn of(program: &Path) -> Self {
+        Self::new(Process::spawn(api(program).arg("--json")), None)
+    }
+
+    #[track_caller]
+    fn new(mut process: Process, folder: Option<TempDir>) -> Self {
         let line = process.line();
         let told: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let address = listening(&told);
@@ -156,7 +176,7 @@ impl Server {
     /// A client with a connection of its own.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::to(self.address)
     }
 
     /// Asks it to end, with SIGTERM, and waits until it did.

@@ -15,3 +15,6 @@ mod load;
 #[cfg(test)]
 #[path = "sockets/talk.rs"]
 mod talk;
+#[cfg(test)]
+#[path = "sockets/websocket.rs"]
+mod websocket;

@@ -27,7 +27,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{
     runtime::Handle,
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, timeout},
 };
 
@@ -56,6 +56,30 @@ pub(super) struct Keeper {
     status: watch::Sender<Status>,
     asking: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
+    home: Mutex<Option<Home>>,
+}
+
+/// Where connections live: the runtime of whoever asked first, while there is that. A server may have one
+/// for each of its threads, and a connection must not wait for a handler that blocks one of them, or end
+/// with it.
+struct Home {
+    runtime: Handle,
+    /// A task that ends with the runtime only.
+    alive: AbortHandle,
+}
+
+impl Home {
+    fn here() -> Option<Self> {
+        let runtime = Handle::try_current().ok()?;
+        let alive = runtime.spawn(std::future::pending::<()>()).abort_handle();
+        Some(Self { runtime, alive })
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.alive.abort();
+    }
 }
 
 /// How the mending goes.
@@ -76,6 +100,7 @@ impl Keeper {
             status: watch::Sender::default(),
             asking: AtomicBool::new(false),
             tasks: Mutex::default(),
+            home: Mutex::default(),
         })
     }
 
@@ -130,10 +155,14 @@ impl Keeper {
 
     /// Outside a runtime there is nobody to run a task, nor anybody who waits for one.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = Handle::try_current() {
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if home.as_ref().is_none_or(|home| home.alive.is_finished()) {
+            *home = Home::here();
+        }
+        if let Some(home) = &*home {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
-            tasks.spawn_on(task, &runtime);
+            tasks.spawn_on(task, &home.runtime);
         }
     }
 

@@ -14,7 +14,7 @@ const WEBSOCKET: &[u8] = b"websocket";
 /// What this connection did, or was to do, is not allowed (RFC 6455, section 7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
 
-/// Later it may be (registered at IANA by the WebSocket protocol's working group).
+/// Later it may be ("Try Again Later", in the registry of close codes at IANA).
 const TRY_AGAIN_LATER: u16 = 1013;
 
 /// How to close a WebSocket whose message was refused: code and reason of a close frame.

@@ -41,6 +41,31 @@ async fn a_break_while_idle_costs_no_call() {
     assert_eq!(counted(&link, "a", AMPLE).await.unwrap(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_the_runtime_that_asked_for_it() {
+    let server = RedisServer::start();
+    let link = Arc::new(link(&server.url()));
+    counted(&link, "a", AMPLE).await.unwrap();
+    let first = clients(&server);
+    let (asking, watched) = (Arc::clone(&link), first.clone());
+    let worker = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let replaced = || async {
+            let now = clients(&server);
+            if now.len() == 1 && now != watched { Ok(now) } else { Err(now) }
+        };
+        let replaced = runtime.block_on(async {
+            asking.keeper.mend();
+            soon(replaced).await.0
+        });
+        (server, replaced)
+    });
+    let (server, second) = worker.join().unwrap();
+    assert_ne!(first, second);
+    assert_eq!(counted(&link, "a", AMPLE).await.unwrap(), 2);
+    assert_eq!(clients(&server), second, "it ended with the thread that asked for it");
+}
+
 #[tokio::test]
 async fn a_frozen_server_keeps_the_deadline_and_goes_on() {
     let server = RedisServer::start();
