@@ -21,7 +21,7 @@ use keygate::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot},
+    sync::{oneshot, watch},
     time::timeout,
 };
 
@@ -46,7 +46,7 @@ const MOST: u32 = 16_384;
 pub(crate) struct Settling {
     sender: Arc<Sender>,
     runtime: Handle,
-    free: Arc<Semaphore>,
+    under_way: Arc<watch::Sender<u32>>,
     lost: Arc<AtomicU64>,
 }
 
@@ -60,12 +60,11 @@ impl Settling {
         runtime: Handle,
     ) -> Self {
         let sender = Sender { link, layout, clock, correct };
-        let free = Arc::new(Semaphore::new(usize::try_from(MOST).unwrap_or(usize::MAX)));
-        Self { sender: Arc::new(sender), runtime, free, lost: Arc::default() }
+        Self { sender: Arc::new(sender), runtime, under_way: Arc::default(), lost: Arc::default() }
     }
 
     pub(super) fn send(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+        let Some(place) = Place::take(&self.under_way) else {
             self.lost.fetch_add(1, Relaxed);
             tracing::error!("a settlement was given up: too many are under way");
             return Answer::ready(());
@@ -93,9 +92,37 @@ impl Settling {
         self.lost.load(Relaxed)
     }
 
-    /// Waits until all that is under way has been answered; whether it was in time.
+    /// Waits until all that is under way has been answered, also what comes meanwhile; whether it was in
+    /// time.
     pub(crate) async fn done(&self, within: Duration) -> bool {
-        timeout(within, self.free.acquire_many(MOST)).await.is_ok()
+        let mut under_way = self.under_way.subscribe();
+        timeout(within, under_way.wait_for(|number| *number == 0)).await.is_ok()
+    }
+}
+
+/// A settlement that is under way. Whoever waits for the last hinders none, as a semaphore would.
+#[derive(Debug)]
+struct Place(Arc<watch::Sender<u32>>);
+
+impl Place {
+    /// `None` if there are too many.
+    fn take(under_way: &Arc<watch::Sender<u32>>) -> Option<Self> {
+        let mut taken = false;
+        under_way.send_if_modified(|number| {
+            taken = *number < MOST;
+            *number = number.saturating_add(u32::from(taken));
+            false
+        });
+        taken.then(|| Self(Arc::clone(under_way)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|number| {
+            *number = number.saturating_sub(1);
+            *number == 0
+        });
     }
 }
 
