@@ -132,7 +132,7 @@ impl RedisCounters {
                 layout.clone(),
                 Arc::clone(&clock),
                 Script::new(CORRECT),
-                runtime,
+                &runtime,
             ),
             link,
             layout,

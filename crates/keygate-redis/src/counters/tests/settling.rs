@@ -38,3 +38,30 @@ async fn what_is_settled_while_the_process_ends_is_not_given_up() {
     assert_eq!(replica.settling().lost(), 0);
     assert_eq!(who.remaining(&replica, &limits).await, [97]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_settled_first_is_corrected_first() {
+    let server = RedisServer::start();
+    let (replica, who) = (std::sync::Arc::new(replica(&server)), Customer::new("acme"));
+    let limits = limits([
+        Limit::quota("monthly", 10_000, Period::month(AnchorDay::FIRST)),
+        Limit::quota("own", 10_000, Period::month(AnchorDay::FIRST)).per_key(),
+    ]);
+    who.charge(&replica, &limits, 1).await.unwrap();
+    for _ in 0..100 {
+        let (replica, who, limits) = (replica.clone(), who.clone(), limits.clone());
+        // As a handler does that tells what its answer weighed, and fails then.
+        let settled = tokio::spawn(async move {
+            let settle = |correction| {
+                let (consumer, key, limits) = (&who.consumer, who.key, &*limits);
+                replica.settle(&Settlement { consumer, key, limits, correction, slot: None })
+            };
+            let extra = settle(Correction::Extra(100));
+            (extra, settle(Correction::Refund { units: 100, after_micros: 0 }))
+        });
+        let (extra, refund) = settled.await.unwrap();
+        extra.await;
+        refund.await;
+    }
+    assert_eq!(who.remaining(&replica, &limits).await, [9_999, 9_999]);
+}
