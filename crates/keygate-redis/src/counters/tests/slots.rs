@@ -124,6 +124,16 @@ async fn a_settlement_that_cannot_be_sent_is_counted_as_lost_and_keeps_nobody() 
     assert!(replica.settling().done(Duration::from_secs(5)).await);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_no_time_still_holds_a_slot() {
+    let server = RedisServer::start();
+    let (who, limits) = (Customer::new("acme"), two_at_once());
+    let replica = leasing(&server.url(), Duration::ZERO);
+    assert!(take(&who, &replica, &limits, 1).await.unwrap());
+    assert!(take(&who, &replica, &limits, 2).await.unwrap());
+    assert!(!take(&who, &replica, &limits, 3).await.unwrap(), "more than there are");
+}
+
 /// A line on which every byte takes so long; where it begins.
 async fn long_way(to: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
