@@ -105,12 +105,16 @@ impl Pending {
         Rejection::new(refusal, requirement, wire, self.manner)
     }
 
-    /// Charges more of a request that was admitted, if it would still be.
-    pub(crate) async fn charge_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Rejection> {
+    /// Charges more of a request that was admitted, if it would still be: who pays by now, and what.
+    pub(crate) async fn charge_more(
+        &self,
+        caller: &Caller,
+        cost: u64,
+    ) -> Result<(Caller, Taken), Rejection> {
         self.try_more(caller, cost).await.map_err(|refusal| self.reject(refusal))
     }
 
-    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Box<Refusal>> {
+    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<(Caller, Taken), Box<Refusal>> {
         let now = self.now();
         let caller = match caller.record() {
             Some(record) => {
@@ -124,8 +128,10 @@ impl Pending {
             return Err(Refusal::new(reason).caller(caller));
         }
         let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
-        let taken = self.gate.charge(&caller, Arc::clone(limits), cost, now).await;
-        taken.map_err(|refusal| refusal.caller(caller))
+        match self.gate.charge(&caller, Arc::clone(limits), cost, now).await {
+            Ok(taken) => Ok((caller, taken)),
+            Err(refusal) => Err(refusal.caller(caller)),
+        }
     }
 
     /// What makes a charge of `before` one of `after`.

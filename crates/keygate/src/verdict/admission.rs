@@ -23,7 +23,7 @@ pub struct Admitted {
     /// Units so far: what was charged at the gate, and since then by its admissions.
     cost: AtomicU64,
     /// Those of them that the counters of the gate did not see: the store failed, or the plan named other
-    /// limits by then. They cannot be given back there.
+    /// limits by then, or the key had another owner. They cannot be given back there.
     elsewhere: AtomicU64,
     pending: Pending,
     /// How it ended, and when that was known.
@@ -147,8 +147,8 @@ impl Admission {
     /// The rejection, with its reason and how long to wait.
     pub async fn charge(&self, cost: u64) -> Result<Counted, Rejection> {
         let it = &*self.0;
-        let more = it.pending.charge_more(&it.caller, cost).await?;
-        if !it.taken.includes(&more) {
+        let (payer, more) = it.pending.charge_more(&it.caller, cost).await?;
+        if !it.caller.pays_as(&payer) || !it.taken.includes(&more) {
             add(&it.elsewhere, cost);
         }
         add(&it.cost, cost);
