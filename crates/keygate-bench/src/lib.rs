@@ -10,5 +10,6 @@
 pub mod by_hand;
 pub mod harness;
 pub mod heap;
+pub mod load;
 pub mod ours;
 pub mod peers;
