@@ -1,6 +1,7 @@
 //! Servers to be loaded: one route, which says `ok`, and in front of it what the arguments name. The
 //! address is printed, and the key if there is one.
 
+mod actix;
 mod axum;
 
 fn main() {
@@ -8,6 +9,7 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["axum", what @ ..] => axum::serve(what),
-        _ => panic!("{args:?} does not begin with axum"),
+        ["actix", what] => actix::serve(what),
+        _ => panic!("{args:?} begins with neither axum nor actix"),
     }
 }
