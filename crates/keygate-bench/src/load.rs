@@ -103,8 +103,21 @@ struct Run {
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
     pub rate: f64,
-    /// Of the rate of the first.
-    pub share: f64,
+    pub micros: f64,
+}
+
+/// What a contender leaves of the requests of a bare route.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub by_rate: f64,
+    /// By the processor time of the server, which is steadier where others use the processors too.
+    pub by_micros: f64,
+}
+
+impl Taken {
+    pub fn share(&self, bare: &Self) -> Share {
+        Share { by_rate: self.rate / bare.rate, by_micros: bare.micros / self.micros }
+    }
 }
 
 /// Lets the contenders take turns, and tells of them; the first is what the others are a share of.
@@ -126,20 +139,22 @@ fn tell(
     contenders: &[Contender],
     runs: &[Vec<Run>],
 ) -> Vec<Taken> {
-    let heads = ["a second", "at most", "share", "µs"];
-    let heads = heads.map(|head| format!("{head:>9}")).join("  ");
-    report.say(&format!("{title:30}  {heads}"));
+    let heads = ["a second", "at most", "share", "µs", "share"].map(|head| format!("{head:>9}"));
+    report.say(&format!("{title:30}  {}", heads.join("  ")));
     let mut taken: Vec<Taken> = Vec::new();
     for (Contender { name, .. }, runs) in contenders.iter().zip(runs) {
         let rates = sorted(runs.iter().map(|run| run.rate));
-        let rate = rates[rates.len() / 2];
-        let share = rate / taken.first().map_or(rate, |bare| bare.rate);
         let micros = sorted(runs.iter().map(|run| run.micros))[runs.len() / 2];
-        let most = rates[rates.len() - 1];
-        report.say(&format!("{name:30}  {rate:>9.0}  {most:>9.0}  {share:>9.2}  {micros:>9.2}"));
+        let (rate, most) = (rates[rates.len() / 2], rates[rates.len() - 1]);
+        let own = Taken { rate, micros };
+        let share = own.share(taken.first().unwrap_or(&own));
+        let (by_rate, by_micros) = (share.by_rate, share.by_micros);
+        report.say(&format!(
+            "{name:30}  {rate:>9.0}  {most:>9.0}  {by_rate:>9.2}  {micros:>9.2}  {by_micros:>9.2}"
+        ));
         report.note(&format!("{title}: {name}"), rate);
         report.note(&format!("{title}: {name}, µs of the processor"), micros);
-        taken.push(Taken { rate, share });
+        taken.push(own);
     }
     taken
 }
