@@ -44,7 +44,9 @@ where
         if let Some(cost) = cost {
             presented = presented.costing(cost(request.head()));
         }
-        let asking = gate.admit(presented);
+        // In a box of its own: what an async block has captured and then awaits takes its room twice,
+        // and allocators are slow beyond a kilobyte.
+        let asking = Box::pin(gate.admit(presented));
         Box::pin(async move {
             let passage = match asking.await {
                 Ok(passage) => passage,

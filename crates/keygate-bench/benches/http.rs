@@ -1,15 +1,12 @@
-//! Requests over sockets: what stands in front of a route costs how many of them.
-//!
-//! The server has the first processor for itself, `wrk` and Redis share the second. Run on fewer, or
-//! without `wrk` and `taskset`, it fails.
+//! Requests over sockets, decided on Redis: the example as it is shipped, a limit by hand, and no store.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
 use keygate::NewKey;
-use keygate_bench::harness::{Options, Report};
+use keygate_bench::{
+    harness::{Options, Report},
+    load::{Contender, Server, pin_to_load, take_turns},
+};
 use keygate_redis::RedisStore;
 use keygate_tests::RedisServer;
 use tokio::runtime::Runtime;
@@ -25,80 +22,35 @@ limits = [
 ]
 "#;
 
-const SERVERS: &str = "0";
-const LOAD: &str = "1";
-const CONNECTIONS: &str = "64";
-const SECONDS: &str = "2";
 const TARGET: f64 = 1.0;
-
-const BARE: &str = "bare route";
-const BY_HAND: &str = "one rate by hand, on Redis";
-const KEYGATE: &str = "keygate on Redis (api_axum)";
-const MEMORY: &str = "keygate in memory";
+const FIELDS: &[&str] = &["ratelimit", "ratelimit-policy"];
 
 fn main() {
     let mut report = Report::new("http", Options::from_args());
     let redis = RedisServer::start();
-    pin(&redis.cli(&["info", "server"]));
+    pin_to_load(&process(&redis));
     let key = prepare(&redis);
-    let own = env!("CARGO_BIN_EXE_serve");
-    let (memory, issued) = started(Command::new("taskset").args(["-c", SERVERS, own, "memory"]));
-    let by_hand = ["-c", SERVERS, own, "by-hand", &redis.url()];
+    let memory = serve(&["keygate"]);
+    let issued = memory.key.clone();
+    let (by_hand, example) = (serve(&["by-hand", &redis.url()]), example(&redis));
     let contenders = [
-        (BARE, started(Command::new("taskset").args(["-c", SERVERS, own, "bare"])).0, "none"),
-        (BY_HAND, started(Command::new("taskset").args(by_hand)).0, key.as_str()),
-        (KEYGATE, example(&redis), key.as_str()),
-        (MEMORY, memory, issued.as_str()),
+        ("bare route", serve(&["bare"]), &key, &[] as &[_]),
+        ("one rate by hand, on Redis", by_hand, &key, &["x-ratelimit-remaining"]),
+        ("keygate on Redis (api_axum)", example, &key, FIELDS),
+        ("keygate in memory", memory, &issued, FIELDS),
     ];
-    let mut taken: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    for turn in 0..report.rounds().div_ceil(8) {
-        for place in 0..contenders.len() {
-            let place = (place + turn) % contenders.len();
-            let (_, server, key) = &contenders[place];
-            taken[place].push(requests_a_second(&server.address, key));
-        }
-    }
-    tell(&mut report, &contenders.map(|(name, ..)| name), &mut taken);
+    let contenders = contenders.map(|(name, server, key, fields)| {
+        let key = key.clone();
+        Contender { name, server, key, fields }
+    });
+    let taken = take_turns(&mut report, "requests", &contenders);
+    let what = "requests by hand to those of keygate on Redis";
+    report.target(what, taken[1].rate / taken[2].rate, TARGET);
     report.finish();
 }
 
-fn tell(report: &mut Report, names: &[&str], taken: &mut [Vec<f64>]) {
-    taken.iter_mut().for_each(|taken| taken.sort_by(f64::total_cmp));
-    let median = |taken: &Vec<f64>| taken[taken.len() / 2];
-    report.say(&format!("{:30}  {:>9}  {:>9}  {:>7}", "requests", "a second", "at most", "share"));
-    let medians: Vec<f64> = taken.iter().map(median).collect();
-    for (place, name) in names.iter().enumerate() {
-        let (median, most) = (medians[place], taken[place].last().expect("a run"));
-        let share = median / medians[0];
-        report.say(&format!("{name:30}  {median:>9.0}  {most:>9.0}  {share:>7.2}"));
-        report.note(name, median);
-    }
-    let what = "requests by hand to those of keygate on Redis";
-    report.target(what, medians[1] / medians[2], TARGET);
-}
-
-/// A server, ended by its id.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Starts a server that prints its address, and perhaps a key.
-fn started(command: &mut Command) -> (Server, String) {
-    let mut process = command.stdout(Stdio::piped()).spawn().expect("the server starts");
-    let mut line = String::new();
-    let mut told = BufReader::new(process.stdout.take().expect("piped"));
-    told.read_line(&mut line).expect("the server says where it listens");
-    let line = line.trim().trim_start_matches("listening on http://");
-    let (address, key) = line.split_once(' ').unwrap_or((line, ""));
-    (Server { process, address: address.to_owned() }, key.to_owned())
+fn serve(what: &[&str]) -> Server {
+    Server::start(Command::new(env!("CARGO_BIN_EXE_serve")).arg("axum").args(what))
 }
 
 /// The example, as it is shipped.
@@ -106,12 +58,10 @@ fn example(redis: &RedisServer) -> Server {
     let build = ["build", "--release", "--package", "keygate-examples", "--bin", "api_axum"];
     let built = Command::new(env!("CARGO")).args(build).status().expect("cargo starts");
     assert!(built.success(), "cargo cannot build the example");
-    let own = std::path::Path::new(env!("CARGO_BIN_EXE_serve"));
-    let example = own.with_file_name("api_axum");
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVERS]).arg(example);
+    let example = Path::new(env!("CARGO_BIN_EXE_serve")).with_file_name("api_axum");
+    let mut command = Command::new(example);
     command.env("KEYGATE_REDIS_URL", redis.url()).env("KEYGATE_ADDR", "127.0.0.1:0");
-    started(&mut command).0
+    Server::start(&command)
 }
 
 /// Applies the plans, and issues a key.
@@ -128,28 +78,8 @@ fn prepare(redis: &RedisServer) -> String {
     })
 }
 
-fn pin(info: &str) {
+fn process(redis: &RedisServer) -> String {
+    let info = redis.cli(&["info", "server"]);
     let process = info.lines().find_map(|line| line.trim().strip_prefix("process_id:"));
-    let process = process.expect("Redis knows its id");
-    let pinned = Command::new("taskset").args(["-a", "-p", "-c", LOAD, process]).output();
-    assert!(pinned.expect("taskset is installed").status.success(), "Redis stays where it is");
-}
-
-fn requests_a_second(address: &str, key: &str) -> f64 {
-    let url = format!("http://{address}/v1/search");
-    let header = format!("Authorization: Bearer {key}");
-    let wrk = ["-c", LOAD, "wrk", "-t", "1", "-c", CONNECTIONS, "-d", SECONDS, "-H", &header, &url];
-    let told = Command::new("taskset").args(wrk).output().expect("wrk is installed").stdout;
-    let told = String::from_utf8(told).expect("wrk speaks UTF-8");
-    let after = |words| {
-        let figure = told.lines().find_map(|line: &str| line.trim().strip_prefix(words));
-        figure.and_then(|figure| figure.trim().parse::<f64>().ok())
-    };
-    let (all, seconds): (f64, f64) =
-        (after("Requests/sec:").expect("a figure"), SECONDS.parse().expect("a number"));
-    // On a busy machine a decision may come too late: the policy of its limits then refuses it, which
-    // is no request served.
-    let refused = after("Non-2xx or 3xx responses:").unwrap_or(0.0) / seconds;
-    assert!(refused <= all / 100.0, "{url} refuses:\n{told}");
-    all - refused
+    process.expect("Redis knows its id").to_owned()
 }

@@ -222,7 +222,12 @@ pub struct Report {
 struct Target {
     what: String,
     figure: f64,
-    most: f64,
+    bound: Bound,
+}
+
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Report {
@@ -243,7 +248,16 @@ impl Report {
 
     /// States what is aimed at, and whether it is met.
     pub fn target(&mut self, what: &str, figure: f64, most: f64) {
-        let target = Target { what: what.to_owned(), figure, most };
+        self.aim(what, figure, Bound::AtMost(most));
+    }
+
+    /// The same, of a figure that had better be large.
+    pub fn at_least(&mut self, what: &str, figure: f64, least: f64) {
+        self.aim(what, figure, Bound::AtLeast(least));
+    }
+
+    fn aim(&mut self, what: &str, figure: f64, bound: Bound) {
+        let target = Target { what: what.to_owned(), figure, bound };
         if !self.options.json {
             println!("{}", target.text());
         }
@@ -288,16 +302,30 @@ impl Report {
 
 impl Target {
     fn is_met(&self) -> bool {
-        self.figure <= self.most
+        match self.bound {
+            Bound::AtMost(most) => self.figure <= most,
+            Bound::AtLeast(least) => self.figure >= least,
+        }
     }
 
     fn text(&self) -> String {
         let verdict = if self.is_met() { "met" } else { "MISSED" };
-        format!("{}: {:.2}, aimed at most {}: {verdict}", self.what, self.figure, self.most)
+        let (words, bound) = self.bound.told();
+        format!("{}: {:.2}, aimed at {words} {bound}: {verdict}", self.what, self.figure)
     }
 
     fn json(&self) -> Value {
-        json!({ "what": self.what, "figure": self.figure, "most": self.most, "met": self.is_met() })
+        let (name, bound) = self.bound.told();
+        json!({ "what": self.what, "figure": self.figure, name: bound, "met": self.is_met() })
+    }
+}
+
+impl Bound {
+    fn told(&self) -> (&'static str, f64) {
+        match self {
+            Self::AtMost(most) => ("most", *most),
+            Self::AtLeast(least) => ("least", *least),
+        }
     }
 }
 

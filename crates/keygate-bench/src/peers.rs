@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
+use actix_governor::{Governor, GovernorConfigBuilder as ActixConfig, SimpleKeyExtractionError};
+use actix_web::dev::ServiceRequest;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -27,16 +29,31 @@ pub fn governor() -> DefaultKeyedRateLimiter<String> {
     governor::RateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(burst))
 }
 
+/// What either governor does with a rate: it tells it in response headers.
+type Told = governor::middleware::StateInformationMiddleware;
+
+const MILLIS_APART: u64 = 1000 / PER_SECOND.get() as u64;
+
 /// One rate by the `Authorization` header, told in response headers.
-pub fn tower_governor()
--> GovernorLayer<Bearer, governor::middleware::StateInformationMiddleware, Body> {
+pub fn tower_governor() -> GovernorLayer<Bearer, Told, Body> {
     let config = GovernorConfigBuilder::default()
         .key_extractor(Bearer)
-        .per_millisecond(1000 / u64::from(PER_SECOND.get()))
+        .per_millisecond(MILLIS_APART)
         .burst_size(BURST)
         .use_headers()
         .finish();
     GovernorLayer::new(config.expect("neither is zero"))
+}
+
+/// The same before actix-web; each counts for itself.
+pub fn actix_governor() -> Governor<Bearer, Told> {
+    let config = ActixConfig::default()
+        .key_extractor(Bearer)
+        .milliseconds_per_request(MILLIS_APART)
+        .burst_size(BURST)
+        .use_headers()
+        .finish();
+    Governor::new(&config.expect("neither is zero"))
 }
 
 /// Limits by the whole `Authorization` header.
@@ -49,6 +66,16 @@ impl KeyExtractor for Bearer {
     fn extract<T>(&self, request: &http::Request<T>) -> Result<String, GovernorError> {
         let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         value.map(str::to_owned).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+impl actix_governor::KeyExtractor for Bearer {
+    type Key = String;
+    type KeyExtractionError = SimpleKeyExtractionError<&'static str>;
+
+    fn extract(&self, request: &ServiceRequest) -> Result<String, Self::KeyExtractionError> {
+        let value = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        value.map(str::to_owned).ok_or(SimpleKeyExtractionError::new("no key"))
     }
 }
 

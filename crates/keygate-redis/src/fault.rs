@@ -164,7 +164,10 @@ impl Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
-        Self::new(fault)
+        match fault {
+            Fault::Overloaded | Fault::Paused => Self::unasked(fault),
+            _ => Self::new(fault),
+        }
     }
 }
 
@@ -239,6 +242,15 @@ mod tests {
         ] {
             let fault = refused(code, "");
             assert_eq!((fault.kind(), fault.is_failure()), (kind, unwell), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_leaves_nothing_to_give_back() {
+        for (fault, unasked) in
+            [(Fault::Overloaded, true), (Fault::Paused, true), (Fault::Timeout, false)]
+        {
+            assert_eq!(StoreError::from(fault.clone()).is_unasked(), unasked, "{fault}");
         }
     }
 

@@ -247,9 +247,9 @@ impl RedisStoreBuilder {
         Self { cache, ..self }
     }
 
-    /// How long a slot of a `concurrency` limit is held without being renewed; 30 seconds by default. A
-    /// process renews the slots of its requests three times as often: what one that was killed held is
-    /// free after this time.
+    /// How long a slot of a `concurrency` limit is held without being renewed; 30 seconds by default, and
+    /// never less than 100 milliseconds. A process renews the slots of its requests three times as often:
+    /// what one that was killed held is free after this time.
     pub fn slot_lease(self, slot_lease: Duration) -> Self {
         Self { slot_lease, ..self }
     }

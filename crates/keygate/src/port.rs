@@ -88,12 +88,24 @@ impl<T> fmt::Debug for Answer<'_, T> {
 #[derive(Clone, Debug)]
 pub struct StoreError {
     source: Arc<dyn Error + Send + Sync>,
+    unasked: bool,
 }
 
 impl StoreError {
     /// Wraps what went wrong. The text must hold no key.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: Arc::from(source.into()) }
+        Self { source: Arc::from(source.into()), unasked: false }
+    }
+
+    /// Wraps why the backend was not even asked: nothing can have come of it.
+    pub fn unasked(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { unasked: true, ..Self::new(source) }
+    }
+
+    /// Whether the backend was not even asked, so that nothing is to be given back.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.unasked
     }
 }
 

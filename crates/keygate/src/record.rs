@@ -262,6 +262,11 @@ impl Caller {
         }
     }
 
+    /// Whether what the other is charged is counted where this one's is.
+    pub(crate) fn pays_as(&self, other: &Self) -> bool {
+        self.consumer() == other.consumer() && self.lineage() == other.lineage()
+    }
+
     /// Checks the constraints of the key and what a route demands of its scopes.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use keygate::port::SlotId;
 use redis::{Cmd, cmd};
 use tokio::{
@@ -20,6 +21,12 @@ const RENEWALS: u32 = 3;
 
 /// How many slots are renewed by one call.
 const AT_A_TIME: usize = 500;
+
+/// How many such calls are under way: a link to a Cluster has 32 places, for charges, too.
+const AT_ONCE: usize = 8;
+
+/// How long such a call may take.
+const WITHIN: Duration = Duration::from_secs(2);
 
 /// The slots of this process's requests, whose leases it keeps alive until this is dropped.
 #[derive(Debug)]
@@ -57,30 +64,54 @@ impl Drop for HeldSlots {
 }
 
 async fn renew(held: Weak<Held>, link: Arc<Link>, lease: Duration) {
-    let script = Script::new(include_str!("script/renew.lua"));
     let every = (lease / RENEWALS).max(Duration::from_millis(1));
     let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let millis = lease.as_millis().to_string().into_bytes();
+    let renewal = Renewal {
+        held,
+        link,
+        script: Script::new(include_str!("script/renew.lua")),
+        lease: lease.as_millis().to_string().into_bytes(),
+        within: every.min(WITHIN),
+    };
     loop {
         tick.tick().await;
-        let Some(by_set) = held.upgrade().map(|held| by_set(&held)) else { return };
-        for (set, slots) in by_set {
-            for slots in slots.chunks(AT_A_TIME) {
-                let bytes = slots.iter().map(|slot| slot.as_bytes().to_vec());
-                let arguments: Vec<_> = std::iter::once(millis.clone()).chain(bytes).collect();
-                let keys = std::slice::from_ref(&set);
-                let renewed: Result<(), _> = link.call(&script, keys, &arguments, every).await;
-                if let Err(fault) = renewed {
-                    tracing::warn!(%fault, "slots of requests that are under way were not renewed");
-                }
-                // What was given back meanwhile may have been renewed after that.
-                let Some(held) = held.upgrade() else { return };
-                let gone = |slot: &&SlotId| !lock(&held).contains_key(*slot);
-                let gone: Vec<_> = slots.iter().filter(gone).copied().collect();
-                if !gone.is_empty() {
-                    let _ = link.query::<()>(&give_back(&set, &gone), every).await;
-                }
+        let Some(by_set) = renewal.held.upgrade().map(|held| by_set(&held)) else { return };
+        // A long way, or one node that is silent, must not make the others late.
+        let all = stream::iter(by_set).for_each_concurrent(AT_ONCE, |(set, slots)| {
+            let renewal = &renewal;
+            async move { renewal.of_set(&set, &slots).await }
+        });
+        all.await;
+    }
+}
+
+struct Renewal {
+    held: Weak<Held>,
+    link: Arc<Link>,
+    script: Script,
+    /// In milliseconds.
+    lease: Vec<u8>,
+    /// How long a call may take.
+    within: Duration,
+}
+
+impl Renewal {
+    async fn of_set(&self, set: &str, slots: &[SlotId]) {
+        for slots in slots.chunks(AT_A_TIME) {
+            let bytes = slots.iter().map(|slot| slot.as_bytes().to_vec());
+            let arguments: Vec<_> = std::iter::once(self.lease.clone()).chain(bytes).collect();
+            let renewed: Result<(), _> =
+                self.link.call(&self.script, &[set], &arguments, self.within).await;
+            if let Err(fault) = renewed {
+                tracing::warn!(%fault, "slots of requests that are under way were not renewed");
+            }
+            // What was given back meanwhile may have been renewed after that.
+            let Some(held) = self.held.upgrade() else { return };
+            let gone = |slot: &&SlotId| !lock(&held).contains_key(*slot);
+            let gone: Vec<_> = slots.iter().filter(gone).copied().collect();
+            if !gone.is_empty() {
+                let _ = self.link.query::<()>(&give_back(set, &gone), self.within).await;
             }
         }
     }

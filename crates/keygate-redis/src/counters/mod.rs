@@ -60,6 +60,9 @@ const TRIES: usize = 4;
 /// A reset is nobody's request.
 const RESET_WITHIN: Duration = Duration::from_secs(2);
 
+/// A slot that is leased for no time is not held.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
 /// By so much the clock of Redis may be misjudged: at the turn of a window that costs one more trip.
 const CLOCK_TOLERANCE_MICROS: u64 = 1_000;
 
@@ -125,6 +128,7 @@ impl RedisCounters {
         lease: Duration,
     ) -> Self {
         let (clock, runtime) = (Arc::<RedisClock>::default(), Handle::current());
+        let lease = lease.max(SHORTEST_LEASE);
         Self {
             held: HeldSlots::new(Arc::clone(&link), lease, &runtime),
             settling: Settling::new(
@@ -132,7 +136,7 @@ impl RedisCounters {
                 layout.clone(),
                 Arc::clone(&clock),
                 Script::new(CORRECT),
-                runtime,
+                &runtime,
             ),
             link,
             layout,

@@ -1,5 +1,8 @@
 //! Settlements on their way to Redis, beside the requests that caused them.
 //!
+//! One task sends all of them, each at once and in the order in which they were given: a refund that
+//! overtakes what it takes back would find nothing to give back yet.
+//!
 //! Each is sent once: of a correction whose answer is lost nobody knows whether it was made. A slot that
 //! could not be given back is free when its lease has run out.
 
@@ -11,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
@@ -20,8 +24,11 @@ use keygate::{
     record::ConsumerId,
 };
 use tokio::{
+    join,
     runtime::Handle,
-    sync::{Semaphore, oneshot},
+    select,
+    sync::{mpsc, oneshot, watch},
+    task::unconstrained,
     time::timeout,
 };
 
@@ -44,10 +51,18 @@ const MOST: u32 = 16_384;
 /// Sends settlements.
 #[derive(Debug)]
 pub(crate) struct Settling {
-    sender: Arc<Sender>,
-    runtime: Handle,
-    free: Arc<Semaphore>,
+    clock: Arc<RedisClock>,
+    given: mpsc::UnboundedSender<Given>,
+    under_way: Arc<watch::Sender<u32>>,
     lost: Arc<AtomicU64>,
+}
+
+/// A settlement to be sent, and whom to tell when it is done.
+#[derive(Debug)]
+struct Given {
+    order: Order,
+    place: Place,
+    done: oneshot::Sender<()>,
 }
 
 impl Settling {
@@ -57,33 +72,30 @@ impl Settling {
         layout: Layout,
         clock: Arc<RedisClock>,
         correct: Script,
-        runtime: Handle,
+        runtime: &Handle,
     ) -> Self {
-        let sender = Sender { link, layout, clock, correct };
-        let free = Arc::new(Semaphore::new(usize::try_from(MOST).unwrap_or(usize::MAX)));
-        Self { sender: Arc::new(sender), runtime, free, lost: Arc::default() }
+        let (given, to_send) = mpsc::unbounded_channel();
+        let lost = Arc::<AtomicU64>::default();
+        let sender = Sender { link, layout, correct, lost: Arc::clone(&lost) };
+        // A pause in the middle of a turn would let those overtake that come after it.
+        runtime.spawn(unconstrained(async move { sender.carry_out_all(to_send).await }));
+        Self { clock, given, under_way: Arc::default(), lost }
     }
 
     pub(super) fn send(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
+        let Some(place) = Place::take(&self.under_way) else {
             self.lost.fetch_add(1, Relaxed);
             tracing::error!("a settlement was given up: too many are under way");
             return Answer::ready(());
         };
-        let (sender, lost) = (Arc::clone(&self.sender), Arc::clone(&self.lost));
-        let at = sender.clock.as_of(SystemClock.now());
-        let (order, (done, seen)) = (Order::of(settlement, at), oneshot::channel());
-        self.runtime.spawn(async move {
-            if let Err(fault) = sender.carry_out(&order).await {
-                lost.fetch_add(1, Relaxed);
-                tracing::error!(%fault, consumer = %order.consumer, "a settlement may be lost");
-            }
-            drop(place);
-            // Few wait for it.
-            let _ = done.send(());
-        });
+        let order = Order::of(settlement, self.clock.as_of(SystemClock.now()));
+        let (done, seen) = oneshot::channel();
+        if self.given.send(Given { order, place, done }).is_err() {
+            // The runtime has ended.
+            self.lost.fetch_add(1, Relaxed);
+        }
         Answer::later(async {
-            // Nothing is sent when the runtime ends.
+            // Few wait for it. Nothing is sent when the runtime ends.
             let _ = seen.await;
         })
     }
@@ -93,9 +105,37 @@ impl Settling {
         self.lost.load(Relaxed)
     }
 
-    /// Waits until all that is under way has been answered; whether it was in time.
+    /// Waits until all that is under way has been answered, also what comes meanwhile; whether it was in
+    /// time.
     pub(crate) async fn done(&self, within: Duration) -> bool {
-        timeout(within, self.free.acquire_many(MOST)).await.is_ok()
+        let mut under_way = self.under_way.subscribe();
+        timeout(within, under_way.wait_for(|number| *number == 0)).await.is_ok()
+    }
+}
+
+/// A settlement that is under way. Whoever waits for the last hinders none, as a semaphore would.
+#[derive(Debug)]
+struct Place(Arc<watch::Sender<u32>>);
+
+impl Place {
+    /// `None` if there are too many.
+    fn take(under_way: &Arc<watch::Sender<u32>>) -> Option<Self> {
+        let mut taken = false;
+        under_way.send_if_modified(|number| {
+            taken = *number < MOST;
+            *number = number.saturating_add(u32::from(taken));
+            false
+        });
+        taken.then(|| Self(Arc::clone(under_way)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|number| {
+            *number = number.saturating_sub(1);
+            *number == 0
+        });
     }
 }
 
@@ -132,16 +172,40 @@ fn decimal(number: u64) -> Vec<u8> {
 struct Sender {
     link: Arc<Link>,
     layout: Layout,
-    clock: Arc<RedisClock>,
     correct: Script,
+    lost: Arc<AtomicU64>,
 }
 
 impl Sender {
+    /// Until nobody can give any more, and all is answered.
+    async fn carry_out_all(&self, mut to_send: mpsc::UnboundedReceiver<Given>) {
+        let (mut under_way, mut open) = (FuturesUnordered::new(), true);
+        while open || !under_way.is_empty() {
+            select! {
+                given = to_send.recv(), if open => match given {
+                    Some(given) => under_way.push(self.settle(given)),
+                    None => open = false,
+                },
+                Some(()) = under_way.next() => {}
+            }
+        }
+    }
+
+    async fn settle(&self, Given { order, place, done }: Given) {
+        if let Err(fault) = self.carry_out(&order).await {
+            self.lost.fetch_add(1, Relaxed);
+            tracing::error!(%fault, consumer = %order.consumer, "a settlement may be lost");
+        }
+        drop(place);
+        let _ = done.send(());
+    }
+
     async fn carry_out(&self, order: &Order) -> Result<(), Fault> {
-        let freed = self.free(order).await;
-        let [consumer, key] = [Partition::Consumer, Partition::Key];
-        let of_consumer = self.correct(order, consumer).await;
-        let of_key = self.correct(order, key).await;
+        let (freed, of_consumer, of_key) = join!(
+            self.free(order),
+            self.correct(order, Partition::Consumer),
+            self.correct(order, Partition::Key),
+        );
         freed.and(of_consumer).and(of_key)
     }
 

@@ -57,7 +57,11 @@ impl Gate {
                 conclude(Counted::new(limits, readings), false, slot)
             }
             Err(fault) => {
-                drop(taking);
+                if fault.is_unasked() {
+                    taking.decided();
+                } else {
+                    drop(taking);
+                }
                 self.charge_degraded(caller, &limits, cost, at, &fault)
             }
         }
@@ -123,7 +127,7 @@ struct Taking<'c> {
 }
 
 impl Taking<'_> {
-    /// The slot is taken, and somebody else's now, or was refused.
+    /// The slot is taken, and somebody else's now, or was refused, or nobody was asked for it.
     fn decided(mut self) {
         self.slot = None;
     }

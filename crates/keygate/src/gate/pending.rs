@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -27,6 +27,7 @@ pub(crate) struct Pending {
     requirement: Arc<Requirement>,
     manner: Manner,
     at: Timestamp,
+    /// The record of a key that is refused for itself.
     record: Option<Arc<KeyRecord>>,
     /// Whether this layer of the gate counts the request, and has not metered it yet.
     counts: AtomicBool,
@@ -62,8 +63,7 @@ impl Pending {
             Shown::Address(consumer) => self.gate.anonymous(consumer.clone())?,
             shown => {
                 let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
-                self.record = Some(Arc::clone(&record));
-                self.gate.authenticate(record, digest, self.at)?
+                self.authenticate(record, digest)?
             }
         };
         match caller.authorize(self.requirement.scopes()) {
@@ -73,9 +73,26 @@ impl Pending {
             Err(reason) => return Err(Refusal::new(reason).caller(caller)),
         }
         let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
-        match self.gate.charge(&caller, limits, cost, self.at).await {
+        let charging = Charging { pending: self, caller: &caller };
+        let taken = self.gate.charge(&caller, limits, cost, self.at).await;
+        charging.decided();
+        match taken {
             Ok(taken) => Ok((caller, taken)),
             Err(refusal) => Err(refusal.caller(caller)),
+        }
+    }
+
+    fn authenticate(
+        &mut self,
+        record: Arc<KeyRecord>,
+        digest: &KeyDigest,
+    ) -> Result<Caller, Reason> {
+        match self.gate.authenticate(&record, digest, self.at) {
+            Ok(plan) => Ok(Caller::new(record, plan)),
+            Err(reason) => {
+                self.record = Some(record);
+                Err(reason)
+            }
         }
     }
 
@@ -96,7 +113,8 @@ impl Pending {
     fn refuse(&self, refusal: Box<Refusal>) -> Rejection {
         let operation = self.requirement.named_operation();
         tracing::debug!(reason = refusal.reason().code(), ?operation, "refused");
-        self.meter(Outcome::Denied(refusal.reason()), 0, self.now());
+        let record = refusal.record().or(self.record.as_deref());
+        self.meter(record, Outcome::Denied(refusal.reason()), 0, self.now());
         self.reject(refusal)
     }
 
@@ -105,18 +123,23 @@ impl Pending {
         Rejection::new(refusal, requirement, wire, self.manner)
     }
 
-    /// Charges more of a request that was admitted, if it would still be.
-    pub(crate) async fn charge_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Rejection> {
+    /// Charges more of a request that was admitted, if it would still be: who pays by now, and what.
+    pub(crate) async fn charge_more(
+        &self,
+        caller: &Caller,
+        cost: u64,
+    ) -> Result<(Caller, Taken), Rejection> {
         self.try_more(caller, cost).await.map_err(|refusal| self.reject(refusal))
     }
 
-    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<Taken, Box<Refusal>> {
+    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<(Caller, Taken), Box<Refusal>> {
         let now = self.now();
         let caller = match caller.record() {
             Some(record) => {
                 let digests = [record.digest];
                 let (record, digest) = self.gate.find(&digests, now).await?;
-                self.gate.authenticate(record, digest, now)?
+                let plan = self.gate.authenticate(&record, digest, now)?;
+                Caller::new(record, plan)
             }
             None => self.gate.anonymous(caller.consumer().clone())?,
         };
@@ -124,8 +147,10 @@ impl Pending {
             return Err(Refusal::new(reason).caller(caller));
         }
         let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
-        let taken = self.gate.charge(&caller, Arc::clone(limits), cost, now).await;
-        taken.map_err(|refusal| refusal.caller(caller))
+        match self.gate.charge(&caller, Arc::clone(limits), cost, now).await {
+            Ok(taken) => Ok((caller, taken)),
+            Err(refusal) => Err(refusal.caller(caller)),
+        }
     }
 
     /// What makes a charge of `before` one of `after`.
@@ -181,13 +206,21 @@ impl Pending {
         self.gate.clock.now()
     }
 
-    pub(crate) fn meter(&self, outcome: Outcome, cost: u64, ended: Timestamp) {
-        if !self.counts.swap(false, Relaxed) {
+    pub(crate) fn meter(
+        &self,
+        record: Option<&KeyRecord>,
+        outcome: Outcome,
+        cost: u64,
+        ended: Timestamp,
+    ) {
+        // No swap: whoever meters a request has it alone, and only its drop comes later.
+        if !self.counts.load(Relaxed) {
             return;
         }
+        self.counts.store(false, Relaxed);
         self.gate.usage.record(&UsageEvent {
             at: self.at,
-            key: self.record.as_ref().map(|record| (record.id, &record.consumer)),
+            key: record.map(|record| (record.id, &record.consumer)),
             operation: self.requirement.named_operation(),
             outcome,
             cost,
@@ -199,8 +232,29 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if *self.counts.get_mut() {
-            self.meter(Outcome::Aborted, 0, self.now());
+            self.meter(self.record.as_deref(), Outcome::Aborted, 0, self.now());
         }
+    }
+}
+
+/// A request that is being charged, and whose caller is not in its [`Pending`]: metered as aborted if
+/// it is dropped.
+struct Charging<'p> {
+    pending: &'p Pending,
+    caller: &'p Caller,
+}
+
+impl Charging<'_> {
+    fn decided(self) {
+        // It holds nothing but references.
+        mem::forget(self);
+    }
+}
+
+impl Drop for Charging<'_> {
+    fn drop(&mut self) {
+        let (pending, record) = (self.pending, self.caller.record());
+        pending.meter(record.map(|it| &**it), Outcome::Aborted, 0, pending.now());
     }
 }
 
@@ -235,15 +289,15 @@ impl Gate {
         Err(Reason::UnknownKey)
     }
 
+    /// The plan of a key that is in use.
     fn authenticate(
         &self,
-        record: Arc<KeyRecord>,
+        record: &KeyRecord,
         digest: &KeyDigest,
         at: Timestamp,
-    ) -> Result<Caller, Reason> {
+    ) -> Result<Arc<Plan>, Reason> {
         record.authenticate(digest, at)?;
-        let plan = self.plan_named(&record.plan)?;
-        Ok(Caller::new(record, plan))
+        self.plan_named(&record.plan)
     }
 
     /// Whoever came without a key, if the gate has a plan for such.

@@ -3,7 +3,7 @@
 use std::{fmt, iter, num::NonZeroU16};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, block_api::compress256};
 use smallvec::SmallVec;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -208,7 +208,7 @@ impl Scheme {
 
     fn digest(&self, text: &[u8]) -> KeyDigest {
         let bytes = match self {
-            Self::Sha256 => Sha256::digest(text).into(),
+            Self::Sha256 => sha256(text),
             Self::Peppered(pepper) => {
                 let mac = pepper.keyed.clone().chain_update(text);
                 mac.finalize().into_bytes().into()
@@ -218,9 +218,56 @@ impl Scheme {
     }
 }
 
+/// Begins a hash (FIPS 180-4, section 5.3.3).
+const SHA256_START: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+/// Most keys fit in one block with their padding, and need no buffer.
+fn sha256(text: &[u8]) -> [u8; 32] {
+    let Some(block) = sole_block(text) else {
+        return Sha256::digest(text).into();
+    };
+    let mut state = SHA256_START;
+    compress256(&mut state, &[block]);
+    let mut digest = [0; 32];
+    let (words, _) = digest.as_chunks_mut::<4>();
+    for (bytes, word) in words.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
+}
+
+/// The text, a one bit, zeroes, and its length in bits (FIPS 180-4, section 5.1.1).
+fn sole_block(text: &[u8]) -> Option<[u8; 64]> {
+    let mut block = [0; 64];
+    let (rest, length) = block.split_last_chunk_mut::<8>()?;
+    *length = (u64::try_from(text.len()).ok()?.checked_mul(8)?).to_be_bytes();
+    *rest.get_mut(text.len())? = 0x80;
+    rest.get_mut(..text.len())?.copy_from_slice(text);
+    Some(block)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_around_the_length_of_a_block_are_hashed_as_all_others() {
+        let text: Vec<u8> = (0..=200).collect();
+        for length in 0..text.len() {
+            let text = &text[..length];
+            assert_eq!(sole_block(text).is_some(), length < 56);
+            assert_eq!(sha256(text), <[u8; 32]>::from(Sha256::digest(text)), "{length} bytes");
+        }
+    }
 
     const KEY: &[u8] = b"kg_test_0123456789ABCDEFGHIJKLMNOPQRSTUV3Gorfl";
 

@@ -183,8 +183,14 @@ impl Shard {
                 owners.release(limit, slot);
             } else if correction != Correction::None {
                 let mut level = limit.rule().level(owners.state(limit), now);
+                let before = level.state();
                 level.correct(correction);
-                owners.keep(limit, &level, None);
+                let refunds = matches!(correction, Correction::Refund { .. });
+                let is_quota = limit.rule().kind() == Kind::Quota;
+                // By a window that was edited since, what is left alone may mean nothing any more.
+                if !(refunds && is_quota && level.state() == before) {
+                    owners.keep(limit, &level, None);
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,11 +23,10 @@ pub struct Admitted {
     /// Units so far: what was charged at the gate, and since then by its admissions.
     cost: AtomicU64,
     /// Those of them that the counters of the gate did not see: the store failed, or the plan named other
-    /// limits by then. They cannot be given back there.
+    /// limits by then, or the key had another owner. They cannot be given back there.
     elsewhere: AtomicU64,
     pending: Pending,
-    /// How it ended, and when that was known.
-    ended: OnceLock<(Outcome, Timestamp)>,
+    ended: Ended,
     /// Admissions at hand. With the last one the request is over.
     open: AtomicUsize,
 }
@@ -58,18 +57,12 @@ impl Admitted {
         self.taken.degraded
     }
 
-    fn end(&self, outcome: Outcome) {
-        // Whoever comes second has nothing new to say.
-        let _ = self.ended.set((outcome, self.pending.now()));
-    }
-
     fn conclude(&self) {
         if self.taken.slot.is_some() {
             self.pending.settle(&self.caller, &self.taken, Correction::None, self.taken.slot);
         }
-        let aborted = || (Outcome::Aborted, self.pending.now());
-        let (outcome, at) = *self.ended.get_or_init(aborted);
-        self.pending.meter(outcome, self.cost(), at);
+        let record = self.caller.record().map(|record| &**record);
+        self.pending.meter(record, self.ended.outcome(), self.cost(), self.ended.at());
     }
 }
 
@@ -106,7 +99,7 @@ impl Admission {
             cost: AtomicU64::new(cost),
             elsewhere: AtomicU64::new(0),
             pending,
-            ended: OnceLock::new(),
+            ended: Ended::unanswered(),
             open: AtomicUsize::new(1),
         }))
     }
@@ -147,8 +140,8 @@ impl Admission {
     /// The rejection, with its reason and how long to wait.
     pub async fn charge(&self, cost: u64) -> Result<Counted, Rejection> {
         let it = &*self.0;
-        let more = it.pending.charge_more(&it.caller, cost).await?;
-        if !it.taken.includes(&more) {
+        let (payer, more) = it.pending.charge_more(&it.caller, cost).await?;
+        if !it.caller.pays_as(&payer) || !it.taken.includes(&more) {
             add(&it.elsewhere, cost);
         }
         add(&it.cost, cost);
@@ -198,8 +191,10 @@ impl Clone for Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        // As for any count of references: what others did must be seen by whoever concludes.
-        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // As for any count of references: what others did must be seen by whoever concludes. Whoever
+        // holds the only one need not count: nobody else is left to clone it.
+        let open = &self.0.open;
+        if open.load(Ordering::Acquire) == 1 || open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.conclude();
         }
     }
@@ -290,7 +285,7 @@ impl Passage {
         if it.pending.refunds(status) {
             self.admission.settle_cost(0);
         }
-        it.end(Outcome::answered(status));
+        it.ended.answered(status, it.pending.now());
     }
 }
 
@@ -303,8 +298,43 @@ impl Drop for Passage {
         if std::thread::panicking() {
             self.answered(None);
         } else {
-            self.admitted().end(Outcome::Aborted);
+            let it = self.admitted();
+            it.ended.aborted(it.pending.now());
         }
+    }
+}
+
+/// How a request ended and when, for whoever lets go of it last.
+///
+/// Its one passage writes this before it lets go itself, so plain words do without a lock.
+struct Ended {
+    /// The status, or something larger if there was no answer.
+    status: AtomicU32,
+    at: AtomicU64,
+}
+
+impl Ended {
+    fn unanswered() -> Self {
+        Self { status: AtomicU32::new(u32::MAX), at: AtomicU64::new(0) }
+    }
+
+    fn answered(&self, status: Option<u16>, at: Timestamp) {
+        // A service that failed without a status is metered as one of an impossible status.
+        self.status.store(status.unwrap_or_default().into(), Ordering::Relaxed);
+        self.at.store(at.micros(), Ordering::Relaxed);
+    }
+
+    fn aborted(&self, at: Timestamp) {
+        self.at.store(at.micros(), Ordering::Relaxed);
+    }
+
+    fn outcome(&self) -> Outcome {
+        let status = u16::try_from(self.status.load(Ordering::Relaxed));
+        status.map_or(Outcome::Aborted, |status| Outcome::answered(Some(status)))
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp::from_micros(self.at.load(Ordering::Relaxed))
     }
 }
 

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Counted, Reason};
 use crate::{
     plan::Name,
-    record::Caller,
+    record::{Caller, KeyRecord},
     requirement::Requirement,
     wire::{Close, GrpcStatus, Manner, Reply, Wire},
 };
@@ -44,6 +44,11 @@ impl Refusal {
 
     pub(crate) fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// The record of whoever called, if that much was established.
+    pub(crate) fn record(&self) -> Option<&KeyRecord> {
+        self.caller.as_ref()?.record().map(|record| &**record)
     }
 
     pub(crate) fn detail(mut self: Box<Self>, detail: Option<&'static str>) -> Box<Self> {

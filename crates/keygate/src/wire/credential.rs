@@ -100,8 +100,10 @@ impl Wire {
                 found.take(value.as_bytes(), Place::Query);
             }
         }
-        for text in self.keys_among_subprotocols(request) {
-            found.take(text, Place::Subprotocol);
+        if self.subprotocol.is_some() {
+            for text in self.keys_among_subprotocols(request) {
+                found.take(text, Place::Subprotocol);
+            }
         }
         // Of two lines, whatever stands before us may have looked at the other one.
         found.ambiguous |= authorizations > 1
@@ -178,7 +180,8 @@ impl Wire {
     fn after_scheme<'r>(&self, value: &'r [u8]) -> Option<&'r [u8]> {
         self.schemes.iter().find_map(|scheme| {
             let (start, rest) = value.split_at_checked(scheme.len())?;
-            let ours = start.eq_ignore_ascii_case(scheme.as_bytes());
+            // Nearly everybody writes it as it is registered, and comparing that is quick.
+            let ours = start == scheme.as_bytes() || start.eq_ignore_ascii_case(scheme.as_bytes());
             match rest.split_first() {
                 None if ours => Some(rest),
                 Some((b' ', text)) if ours => Some(text.trim_ascii_start()),

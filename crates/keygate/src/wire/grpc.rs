@@ -11,6 +11,7 @@ use super::{
 };
 use crate::verdict::Rejection;
 
+const GRPC: &str = "application/grpc";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
@@ -34,9 +35,14 @@ pub(crate) enum GrpcDialect {
 impl GrpcDialect {
     /// What this content type speaks, whatever it encodes messages with. `None` if it is no gRPC.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
+        // Most are none, and their first bytes tell.
+        let start = content_type.trim_ascii_start().get(..GRPC.len())?;
+        if !start.eq_ignore_ascii_case(GRPC.as_bytes()) {
+            return None;
+        }
         let kind = content_type.split(|byte| b"+;".contains(byte)).next()?.trim_ascii();
         let dialects = [
-            ("application/grpc", Self::Http2),
+            (GRPC, Self::Http2),
             ("application/grpc-web", Self::Web),
             ("application/grpc-web-text", Self::WebText),
         ];
@@ -46,7 +52,7 @@ impl GrpcDialect {
 
     fn content_type(self) -> &'static str {
         match self {
-            Self::Http2 => "application/grpc",
+            Self::Http2 => GRPC,
             Self::Web => "application/grpc-web+proto",
             Self::WebText => "application/grpc-web-text+proto",
         }

@@ -67,6 +67,16 @@ impl Row {
         Self { status: 503, grpc, kind, title, detail, challenge: None }
     }
 
+    /// What a script of another origin may read besides the fields of counted responses: which scopes
+    /// are missing, and when to come again.
+    const fn exposed(&self) -> Option<&'static str> {
+        match self.challenge {
+            Some(_) => Some("WWW-Authenticate"),
+            None if self.status == 503 => Some("Retry-After"),
+            None => None,
+        }
+    }
+
     pub(super) const fn of(reason: Reason) -> Self {
         const TOKEN: &str = "invalid_token";
         match reason {
@@ -144,8 +154,8 @@ impl Wire {
             violated_policies: rejection.violated(),
         };
         let mut headers = self.fields(rejection.counted(), rejection.manner());
-        if row.status == 503 && rejection.manner().cross_origin {
-            headers.push((EXPOSE_HEADERS, "Retry-After".to_owned().into()));
+        if let Some(exposed) = row.exposed().filter(|_| rejection.manner().cross_origin) {
+            headers.push((EXPOSE_HEADERS, exposed.to_owned().into()));
         }
         headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned().into()));
         if let Some(error) = row.challenge {

@@ -214,6 +214,20 @@ fn a_fault_of_the_store_leaves_no_slot_behind() {
 }
 
 #[test]
+fn a_store_that_was_not_even_asked_is_spared_the_settlement() {
+    let bench = Bench::new();
+    let request = bench.key("free");
+    for (mood, settlements) in [(Mood::Paused, 0), (Mood::Broken, 1)] {
+        let before = bench.counters.settled();
+        bench.counters.turn(mood);
+        answer(bench.enter(&request));
+        assert_eq!(bench.counters.settled() - before, settlements, "{mood:?}");
+    }
+    bench.counters.turn(Mood::Well);
+    assert_eq!(bench.free(&request), 2);
+}
+
+#[test]
 fn a_request_that_is_refused_for_something_else_takes_no_slot() {
     let bench = Bench::new();
     let request = bench.key("tight");

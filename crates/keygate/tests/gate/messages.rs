@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use keygate::{
     Plans,
     keyring::{Issued, NewKey},
+    port::{Commit, KeyStore},
+    record::KeyRecord,
     requirement::Requirement,
     usage::{Outcome, StatusClass},
     verdict::{Counted, Passage, Reason, Rejection},
@@ -326,4 +328,21 @@ fn what_messages_weighed_can_be_settled_as_a_whole() {
     let ("daily", 46) = left(&counted)[1] else { panic!("{counted:?}") };
     drop(connection);
     assert_eq!(bench.desk.metered()[0].cost, 4);
+}
+
+#[test]
+fn what_another_consumer_was_charged_is_not_given_back_to_the_first() {
+    let bench = Bench::new();
+    let key = bench.key("chat");
+    let connection = bench.connect(&key);
+    let theirs = bench.connect(&bench.key("chat"));
+    let _ = send(&theirs, 6).unwrap();
+    let mut moved = KeyRecord::clone(&key.record);
+    moved.consumer = "umbrella".parse().unwrap();
+    moved.revision += 1;
+    assert_eq!(pollster::block_on(bench.keys.commit(&[moved])).unwrap(), Commit::Done);
+    assert_eq!(left(&send(&connection, 5).unwrap()), [("messages", 5), ("daily", 45)]);
+    connection.admission().settle_cost(0);
+    let counted = send(&theirs, 0).unwrap();
+    assert_eq!(left(&counted)[1], ("daily", 43), "only the request itself was given back");
 }

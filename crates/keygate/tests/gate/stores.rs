@@ -1,6 +1,13 @@
 //! Counters that fail when told to.
 
-use std::{future::pending, num::NonZeroU64, sync::Mutex};
+use std::{
+    future::pending,
+    num::NonZeroU64,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use keygate::{
     limit::Readings,
@@ -14,6 +21,8 @@ pub(crate) enum Mood {
     Well,
     /// Every call is a fault.
     Broken,
+    /// Every call is a fault, and none was even begun.
+    Paused,
     /// No call ever ends.
     Silent,
     /// They answer without a reading.
@@ -30,13 +39,24 @@ pub(crate) struct MoodyCounters {
     counters: MemoryCounters,
     mood: Mutex<Mood>,
     replicas: NonZeroU64,
+    settled: AtomicUsize,
 }
 
 impl MoodyCounters {
     /// Counters that so many processes share.
     pub(crate) fn shared_by(replicas: u64) -> Self {
         let replicas = NonZeroU64::new(replicas).unwrap();
-        Self { counters: MemoryCounters::default(), mood: Mutex::default(), replicas }
+        Self {
+            counters: MemoryCounters::default(),
+            mood: Mutex::default(),
+            replicas,
+            settled: AtomicUsize::default(),
+        }
+    }
+
+    /// How many settlements there were.
+    pub(crate) fn settled(&self) -> usize {
+        self.settled.load(SeqCst)
     }
 
     pub(crate) fn turn(&self, mood: Mood) {
@@ -53,6 +73,7 @@ impl CounterStore for MoodyCounters {
         match self.mood() {
             Mood::Well => self.counters.charge(charge),
             Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
+            Mood::Paused => Answer::later(async { Err(StoreError::unasked("paused")) }),
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
             Mood::Lost => {
@@ -72,6 +93,7 @@ impl CounterStore for MoodyCounters {
     }
 
     fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
+        self.settled.fetch_add(1, SeqCst);
         self.counters.settle(settlement)
     }
 

@@ -46,9 +46,10 @@ if not held then return redis.error_reply('KEYGATE ' .. KEYS[1] .. ' holds what 
 -- Of what is not there nothing can be given back.
 if not value and not takes then return '' end
 
-local keep = 0
+-- What is not changed is left alone: by a rule that was edited since, it may mean nothing any more.
+local keep, changed = 0, {}
 for i, limit in ipairs(charge.limits) do
-  local old = held.named[limit.name] or limit
+  local old, changes = held.named[limit.name] or limit, true
   if limit.pace then
     widened(now, old, limit)
     if takes then exceed(limit, charge.cost) else refund(now, limit, charge.cost, after) end
@@ -59,12 +60,19 @@ for i, limit in ipairs(charge.limits) do
     end
     if takes then
       limit.level = math.min(limit.level + charge.cost, exact)
-    elseif limit.unit <= now - after then
+    elseif limit.unit <= now - after and limit.level > 0 then
       limit.level = math.max(limit.level - charge.cost, 0)
+    else
+      changes = false
     end
   end
-  keep = math.max(keep, kept(limit))
+  if changes then
+    changed[#changed + 1] = limit
+    keep = math.max(keep, kept(limit))
+  end
 end
+if #changed == 0 then return '' end
+charge.limits = changed
 if not value then held.epoch = now end
 held.charges = held.charges + 1
 enlist(now, held, charge)

@@ -49,8 +49,13 @@ impl Model {
         for limit in limits {
             let state = self.0.get(&counter(who, limit)).copied();
             let mut level = limit.rule().level(state.unwrap_or_default(), now);
+            let before = level.state();
             level.correct(correction);
-            self.0.insert(counter(who, limit), level.state());
+            let refunds = matches!(correction, Correction::Refund { .. });
+            // A quota that is left alone is not written by a window that may be another by now.
+            if !(refunds && matches!(limit.rule(), Rule::Quota(_)) && level.state() == before) {
+                self.0.insert(counter(who, limit), level.state());
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ mod foreign;
 mod healing;
 mod many;
 mod migration;
+mod settling;
 mod slots;
 mod support;
 mod usual;

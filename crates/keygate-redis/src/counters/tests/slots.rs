@@ -2,12 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use keygate::{
     limit::Correction,
     plan::{Limit, RateSpec},
     port::{Charge, CounterStore, Settlement, SlotId, StoreError},
 };
 use keygate_tests::RedisServer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::Instant,
+};
 
 use super::support::{Customer, assert_everything_expires, leasing, limits, replica};
 use crate::counters::RedisCounters;
@@ -115,4 +122,63 @@ async fn a_settlement_that_cannot_be_sent_is_counted_as_lost_and_keeps_nobody() 
     give_back(&who, &replica, &limits, 1).await;
     assert_eq!(replica.settling().lost(), 1);
     assert!(replica.settling().done(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_of_no_time_still_holds_a_slot() {
+    let server = RedisServer::start();
+    let (who, limits) = (Customer::new("acme"), two_at_once());
+    let replica = leasing(&server.url(), Duration::ZERO);
+    assert!(take(&who, &replica, &limits, 1).await.unwrap());
+    assert!(take(&who, &replica, &limits, 2).await.unwrap());
+    assert!(!take(&who, &replica, &limits, 3).await.unwrap(), "more than there are");
+}
+
+/// A line on which every byte takes so long; where it begins.
+async fn long_way(to: u16, delay: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
+            for (mut from, mut to) in [(from_client, to_server), (from_server, to_client)] {
+                let (sent, mut on_its_way) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+                tokio::spawn(async move {
+                    let mut bytes = [0; 65_536];
+                    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+                        let _ = sent.send((Instant::now() + delay, bytes[..length].to_vec()));
+                    }
+                });
+                tokio::spawn(async move {
+                    while let Some((at, bytes)) = on_its_way.recv().await {
+                        tokio::time::sleep_until(at).await;
+                        let _ = to.write_all(&bytes).await;
+                    }
+                });
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_of_many_consumers_are_renewed_in_time_over_a_long_way() {
+    const CONSUMERS: u64 = 200;
+    let server = RedisServer::start();
+    let (limits, lease) = (two_at_once(), Duration::from_secs(2));
+    let port = long_way(server.port(), Duration::from_millis(10)).await;
+    let holds = leasing(&format!("redis://127.0.0.1:{port}"), lease);
+    let all: Vec<_> = (0..CONSUMERS).map(|it| Customer::new(&format!("c{it}"))).collect();
+    let (holds, limits) = (&holds, &limits);
+    join_all(all.iter().zip(1..).map(|(who, number)| async move {
+        assert!(take(who, holds, limits, number).await.unwrap());
+    }))
+    .await;
+    let until = Instant::now() + lease * 2;
+    while Instant::now() < until {
+        tokio::time::sleep(lease / 10).await;
+        assert_eq!(server.keys().len(), all.len(), "slots were lost");
+    }
 }

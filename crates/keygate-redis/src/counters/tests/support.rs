@@ -76,7 +76,7 @@ fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters 
     RedisCounters {
         charge: changed(CHARGE),
         take: changed(TAKE),
-        settling: Settling::new(link, layout, clock, changed(CORRECT), runtime),
+        settling: Settling::new(link, layout, clock, changed(CORRECT), &runtime),
         ..replica
     }
 }

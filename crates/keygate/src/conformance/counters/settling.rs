@@ -270,6 +270,21 @@ async fn nothing_goes_into_another_window(law: &'static str, harness: &dyn Count
     scene.correct(&limits, refund(2, 0)).await;
     require_eq(&scene.remaining(&limits).await, &vec![4], law, "charged in the new window");
     at_the_turn(&scene, harness, &limits, &period).await;
+    a_longer_window_has_not_turned(law, harness).await;
+}
+
+/// An allowance an hour has become one a day since: what the hour before used is still used today.
+async fn a_longer_window_has_not_turned(law: &'static str, harness: &dyn CounterHarness) {
+    let of = |period| limits(law, [Limit::quota("allowance", 9, period)]);
+    let (hourly, daily) = (of(Period::hour()), of(Period::day()));
+    let scene = Scene::new(law, harness);
+    wait_until(harness, Period::day().window(harness.now().await).end()).await;
+    let charged = harness.now().await;
+    scene.spend(&hourly, 4).await;
+    require_eq(&scene.remaining(&daily).await, &vec![5], law, "by the day");
+    wait_until(harness, Period::hour().window(charged).end()).await;
+    scene.correct(&hourly, refund(2, harness.now().await.micros_since(charged))).await;
+    require_eq(&scene.remaining(&daily).await, &vec![5], law, "by the day, an hour later");
 }
 
 /// To the microsecond: what was charged at the turn belongs to the window that begins with it.

@@ -1,6 +1,3 @@
-//! The services that `benches/http.rs` compares the example on Redis with: one route, which says `ok`,
-//! and in front of it what the argument names.
-
 use std::sync::Arc;
 
 use axum::{
@@ -13,30 +10,31 @@ use axum::{
 };
 use keygate_bench::{
     by_hand::ByHand,
+    load::ROUTE,
     ours::{self, Setup},
+    peers::{self, Limitador},
 };
 use keygate_tower::KeygateLayer;
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() {
-    let mut args = std::env::args().skip(1);
-    let what = args.next().expect("bare, by-hand or memory");
-    let route = Router::new().route("/v1/search", get(|| async { "ok" }));
+pub(crate) async fn serve(what: &[&str]) {
+    let route = Router::new().route(ROUTE, get(|| async { "ok" }));
     let mut key = String::new();
-    let api = match what.as_str() {
-        "bare" => route,
-        "by-hand" => {
-            let url = args.next().expect("the URL of a Redis");
-            let limit = Arc::new(ByHand::connect(&url).await.expect("a connection"));
-            route.layer(from_fn_with_state(limit, by_hand))
-        }
-        "memory" => {
+    let api = match what {
+        ["bare"] => route,
+        ["keygate"] => {
             let setup = Setup::new();
             key = setup.issue(1).remove(0);
             route.layer(KeygateLayer::new(setup.gate).with(ours::requirement()))
         }
-        other => panic!("`{other}` is none of bare, by-hand and memory"),
+        ["governor"] => route.layer(peers::tower_governor()),
+        ["limitador"] => route.layer(from_fn_with_state(Limitador::new(1), peers::limitador)),
+        ["by-hand", redis] => {
+            let limit = Arc::new(ByHand::connect(redis).await.expect("a connection"));
+            route.layer(from_fn_with_state(limit, by_hand))
+        }
+        _ => panic!("{what:?} is none of bare, keygate, governor, limitador, by-hand and a URL"),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{} {key}", listener.local_addr().expect("an address"));
