@@ -244,7 +244,8 @@ pub struct Charge<'a> {
     /// Units to charge. A cost of 0 reads and changes nothing.
     pub cost: u64,
     /// Names the slot that the request takes, if one of the limits is a concurrency and the cost is
-    /// not 0. All concurrencies of a charge know it by this name; without one no slot is taken.
+    /// not 0. All concurrencies of a charge know it by this name. Without one no slot is taken, but one
+    /// must be free.
     pub slot: Option<SlotId>,
 }
 

@@ -234,14 +234,16 @@ fn conclude(
     }
     let mut charged = fits;
     if let Some(found) = found {
+        charged = fits && found.free;
+        // Who names no slot takes none, but is told what is left beside it.
+        let beside = u64::from(charged && charge.cost > 0 && !found.taken);
         let counting = charge.limits.iter().enumerate().filter(|(_, it)| it.is_concurrency());
-        let held = |used| State { used, ..State::default() };
+        let held = |used: u64| State { used: used.saturating_add(beside), ..State::default() };
         levels.extend(
             counting
                 .zip(found.held)
                 .map(|((place, limit), used)| (place, limit.rule().level(held(used), now))),
         );
-        charged = found.taken;
     }
     levels.sort_by_key(|(place, _)| *place);
     let reading = |(_, level): &(usize, Level)| {

@@ -26,6 +26,8 @@ pub(super) struct Wanted {
 pub(super) struct Found {
     /// How many slots each holds now.
     pub(super) held: Vec<u64>,
+    /// Whether there was one in each.
+    pub(super) free: bool,
     pub(super) taken: bool,
 }
 
@@ -73,12 +75,12 @@ impl Found {
     }
 
     fn parse(reply: &[u8]) -> Option<(Self, &[u8])> {
-        let (&[count, taken], rest) = reply.split_first_chunk::<2>()?;
+        let (&[count, state], rest) = reply.split_first_chunk::<2>()?;
         let (held, rest) = rest.split_at_checked(NUMBER.checked_mul(usize::from(count))?)?;
         let held = held
             .chunks_exact(NUMBER)
             .map(|digits| digits.iter().fold(0, |number, digit| (number << 8) | u64::from(*digit)));
-        Some((Self { held: held.collect(), taken: taken == 1 }, rest))
+        Some((Self { held: held.collect(), free: state > 0, taken: state == 2 }, rest))
     }
 }
 

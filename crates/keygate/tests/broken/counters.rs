@@ -59,6 +59,7 @@ pub(crate) enum CounterFault {
     NeverReleases,
     CountsSlotsWithoutNames,
     TakesSlotsWhenRefused,
+    ChargesTheNameless,
     SettlesTheConsumerOnly,
     ForgetsExtra,
     CutsExtraAtTheCapacity,
@@ -109,6 +110,7 @@ pub(crate) const COUNTER_FAULTS: &[(CounterFault, &str)] = &[
     (F::NeverReleases, "slots_are_exact"),
     (F::CountsSlotsWithoutNames, "slots_are_exact"),
     (F::TakesSlotsWhenRefused, "slots_are_exact"),
+    (F::ChargesTheNameless, "slots_are_exact"),
     (F::ChargesLimitByLimit, "slots_are_exact"),
     (F::ChecksThenCounts, "slots_are_exact"),
     (F::SettlesTheConsumerOnly, "slots_are_exact"),
@@ -265,6 +267,9 @@ impl BrokenCounters {
                     |limit: &Limit| format!("{}{}", limit.name(), limit.rule().capacity());
                 self.with_limits(charge, &renamed(limits, by_plan)).await
             }
+            F::ChargesTheNameless if charge.slot.is_none() && charge.cost > 0 => {
+                self.whatever_the_slots(charge).await
+            }
             F::DoublesTheBurst => self.with_limits(charge, &doubled(limits)).await,
             _ => self.inner.charge(charge).await,
         }
@@ -345,6 +350,19 @@ impl BrokenCounters {
             reading.remaining -= charge.cost;
         }
         Ok(read)
+    }
+
+    /// Counts without slots, and says that there are some.
+    async fn whatever_the_slots(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
+        let (slots, others): (Vec<_>, Vec<_>) =
+            charge.limits.iter().cloned().partition(Limit::is_concurrency);
+        let counted = self.with_limits(charge, &others).await?;
+        let free = self.inner.charge(&Charge { limits: &slots, cost: 0, ..*charge }).await?;
+        let (mut counted, mut free) = (counted.into_iter(), free.into_iter());
+        let reading = |limit: &Limit| {
+            if limit.is_concurrency() { free.next() } else { counted.next() }
+        };
+        Ok(charge.limits.iter().filter_map(reading).collect())
     }
 
     async fn for_consumer(

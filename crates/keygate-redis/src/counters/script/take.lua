@@ -1,11 +1,13 @@
 -- Takes a slot of each concurrency together with a charge, all or nothing.
 --
--- `charge` is the script of a charge, as a function. The last KEYS are sets of slots, sorted by when their leases end in milliseconds; those before are of the
--- charge, and so are all ARGV but the last. That one is packed, big-endian: how many sets (1) · whether a
--- slot is wanted (1) · milliseconds of a lease (7) · the slot (16) · how many slots each set has (7 each).
+-- `charge` is the script of a charge, as a function. The last KEYS are sets of slots, sorted by when their
+-- leases end in milliseconds; those before are of the charge, and so are all ARGV but the last. That one is
+-- packed, big-endian: how many sets (1) · whether a slot is wanted (1) · milliseconds of a lease (7) · the
+-- slot (16) · how many slots each set has (7 each).
 --
--- The reply: how many sets (1) · whether a slot was taken (1) · how many each set holds (7 each) · the
--- reply of the charge, if there is any. A charge that finds no slot is only looked at.
+-- The reply: how many sets (1) · 0 if a slot is not free, 1 if all are, 2 if they were taken (1) · how many
+-- each set holds (7 each) · the reply of the charge, if there is any. A charge that finds no slot is only
+-- looked at.
 
 local asked = ARGV[#ARGV]
 local count, wants, lease, slot, at = struct.unpack('>BBI7c16', asked)
@@ -25,7 +27,7 @@ local takes, reply = wants == 1 and free, ''
 if first > 0 then
   local keys, requests = {}, {}
   for i = 1, first do keys[i], requests[i] = KEYS[i], ARGV[i] end
-  reply = charge(keys, requests, wants == 0 or free)
+  reply = charge(keys, requests, free)
   if type(reply) ~= 'string' then return reply end
   local verdict = string.byte(reply)
   takes = takes and (verdict == 0 or verdict == 2 or verdict == 6)
@@ -40,6 +42,6 @@ if takes then
     held[i] = held[i] + 1
   end
 end
-local head = struct.pack('>BB', count, takes and 1 or 0)
+local head = struct.pack('>BB', count, takes and 2 or free and 1 or 0)
 for i = 1, count do head = head .. struct.pack('>I7', held[i]) end
 return head .. reply

@@ -55,12 +55,22 @@ impl Scene {
     pub(super) async fn take(&self, limits: &[Limit], cost: u64) -> (Readings, Option<SlotId>) {
         let takes_slot = cost > 0 && limits.iter().any(Limit::is_concurrency);
         let slot = takes_slot.then(|| SlotId::new(sound(random_u64(), self.law), 0));
+        let readings = self.charge_as(limits, cost, slot).await;
+        let slot = slot.filter(|_| fits(&readings));
+        (readings, slot)
+    }
+
+    /// Charges without a name for the slot.
+    pub(super) async fn charge_nameless(&self, limits: &[Limit], cost: u64) -> Readings {
+        self.charge_as(limits, cost, None).await
+    }
+
+    async fn charge_as(&self, limits: &[Limit], cost: u64, slot: Option<SlotId>) -> Readings {
         let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot };
         let readings = sound(self.store.charge(&charge).await, self.law);
         let (given, right) = (readings.len(), limits.len());
         require(given == right, self.law, format_args!("{given} readings of {right} limits"));
-        let slot = slot.filter(|_| fits(&readings));
-        (readings, slot)
+        readings
     }
 
     /// Charges what must fit, and names the slot that is held since.

@@ -23,6 +23,7 @@ pub async fn slots_are_exact(harness: &dyn CounterHarness) -> Coverage {
     all_limits_or_none(law, harness).await;
     whose_slots_they_are(law, harness).await;
     a_lowered_number_of_slots(law, harness).await;
+    who_names_none_waits_too(law, harness).await;
     a_crowd_shares_them(law, harness).await;
     Coverage::Whole
 }
@@ -131,6 +132,29 @@ async fn a_lowered_number_of_slots(law: &'static str, harness: &dyn CounterHarne
     require_eq(&scene.remaining(&few).await, &vec![1], law, "free of 2 while one is held");
     scene.release(&many, third).await;
     require_eq(&scene.remaining(&many).await, &vec![4], law, "free of all");
+}
+
+/// A request that names no slot takes none, but it is refused like any other while all are taken.
+async fn who_names_none_waits_too(law: &'static str, harness: &dyn CounterHarness) {
+    let parallel = || Limit::concurrency("parallel", 2);
+    let both = limits(law, [Limit::rate("pace", still_rate(4)), parallel()]);
+    let scene = Scene::new(law, harness);
+    scene.hold(&both, 1).await;
+    let fits = scene.charge_nameless(&both, 1).await;
+    require_eq(&within(&fits), &vec![true, true], law, "limits that fit a request without a name");
+    let left: Vec<_> = fits.iter().map(|reading| reading.remaining).collect();
+    require_eq(&left, &vec![2, 0], law, "what is left beside it");
+    require_eq(&scene.remaining(&both).await, &vec![2, 1], law, "after it, which took no slot");
+    let last = scene.hold(&both, 1).await;
+    let refused = scene.charge_nameless(&both, 1).await;
+    require_eq(&within(&refused), &vec![true, false], law, "limits that fit, with all slots taken");
+    require_eq(&scene.remaining(&both).await, &vec![1, 0], law, "after it was refused");
+    let refused = scene.charge_nameless(&limits(law, [parallel()]), 1).await;
+    require_eq(&within(&refused), &vec![false], law, "slots alone, with all of them taken");
+    scene.release(&both, last).await;
+    let last_unit = scene.charge_nameless(&both, 1).await;
+    require_eq(&within(&last_unit), &vec![true, true], law, "limits that fit the last unit");
+    require_eq(&scene.remaining(&both).await, &vec![0, 1], law, "after the last unit");
 }
 
 /// However many ask at once, there are never more at it than slots, and all are free at the end.
