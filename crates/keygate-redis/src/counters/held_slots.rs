@@ -13,7 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::slots::Wanted;
+use super::{scripts::RENEW, slots::Wanted};
 use crate::{link::Link, script::Script};
 
 /// How often in a lease it is renewed: two may fail.
@@ -70,7 +70,7 @@ async fn renew(held: Weak<Held>, link: Arc<Link>, lease: Duration) {
     let renewal = Renewal {
         held,
         link,
-        script: Script::new(include_str!("script/renew.lua")),
+        script: Script::new(RENEW),
         lease: lease.as_millis().to_string().into_bytes(),
         within: every.min(WITHIN),
     };

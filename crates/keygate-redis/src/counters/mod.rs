@@ -13,24 +13,18 @@
 //! of Redis to show. Where that is wrong, Redis answers with the instant that counts, and the charge is
 //! sent again.
 
+mod clock;
 mod format;
 mod held_slots;
 mod part;
+mod scripts;
 mod seen;
 mod settle;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    num::NonZeroU64,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
@@ -41,9 +35,11 @@ use redis::Cmd;
 use tokio::runtime::Handle;
 
 use self::{
+    clock::RedisClock,
     format::{Few, Reply, Told, Verdict},
     held_slots::HeldSlots,
     part::Part,
+    scripts::{CHARGE, CORRECT, RESET, TAKE},
     seen::Seen,
     settle::Settling,
     slots::{Found, Wanted},
@@ -63,43 +59,8 @@ const RESET_WITHIN: Duration = Duration::from_secs(2);
 /// A slot that is leased for no time is not held.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
-/// By so much the clock of Redis may be misjudged: at the turn of a window that costs one more trip.
-const CLOCK_TOLERANCE_MICROS: u64 = 1_000;
-
 /// How many owners a replica remembers the counters of.
 const REMEMBERED: usize = 65_536;
-
-/// The script of a charge.
-const CHARGE: &str = concat!(
-    "local pays = true\n",
-    include_str!("script/now.lua"),
-    include_str!("script/usual.lua"),
-    include_str!("script/put.lua"),
-    include_str!("script/owners.lua"),
-    include_str!("script/value.lua"),
-    include_str!("script/decide.lua"),
-);
-
-/// The same, and slots with it.
-const TAKE: &str = concat!(
-    "local function charge(KEYS, ARGV, pays)\n",
-    include_str!("script/now.lua"),
-    include_str!("script/usual.lua"),
-    include_str!("script/put.lua"),
-    include_str!("script/owners.lua"),
-    include_str!("script/value.lua"),
-    include_str!("script/decide.lua"),
-    "end\n",
-    include_str!("script/take.lua"),
-);
-
-/// The script of a correction.
-const CORRECT: &str = concat!(
-    include_str!("script/now.lua"),
-    include_str!("script/put.lua"),
-    include_str!("script/value.lua"),
-    include_str!("script/correct.lua"),
-);
 
 /// The counters of all replicas.
 pub(crate) struct RedisCounters {
@@ -142,7 +103,7 @@ impl RedisCounters {
             layout,
             charge: Script::new(CHARGE),
             take: Script::new(TAKE),
-            reset: Script::new(include_str!("script/reset.lua")),
+            reset: Script::new(RESET),
             lease,
             guard,
             watcher,
@@ -276,29 +237,5 @@ impl CounterStore for RedisCounters {
 impl fmt::Debug for RedisCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisCounters").field("guard", &self.guard).finish_non_exhaustive()
-    }
-}
-
-/// What the clock of Redis shows, as far as can be told from here.
-#[derive(Debug, Default)]
-struct RedisClock {
-    /// Microseconds by which it is ahead of ours.
-    ahead: AtomicI64,
-}
-
-impl RedisClock {
-    /// When ours showed `own`.
-    fn as_of(&self, own: Timestamp) -> Timestamp {
-        Timestamp::from_micros(own.micros().saturating_add_signed(self.ahead.load(Relaxed)))
-    }
-
-    /// It showed `now` when it decided what was asked when ours showed `own`: the next call takes as long
-    /// to get there.
-    fn learn(&self, own: Timestamp, now: Timestamp) {
-        let ahead = now.micros().wrapping_sub(own.micros()).cast_signed();
-        // Written seldom: whoever reads it would wait for the processor that wrote it.
-        if ahead.abs_diff(self.ahead.load(Relaxed)) > CLOCK_TOLERANCE_MICROS {
-            self.ahead.store(ahead, Relaxed);
-        }
     }
 }

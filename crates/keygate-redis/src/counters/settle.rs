@@ -33,7 +33,8 @@ use tokio::{
 };
 
 use super::{
-    RedisClock, TRIES,
+    TRIES,
+    clock::RedisClock,
     format::{self, Asked, Few, Reply, Verdict},
     held_slots::give_back,
     part::owner,

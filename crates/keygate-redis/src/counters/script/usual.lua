@@ -1,7 +1,7 @@
 -- Decides and counts one charge over the counters of one or two owners, all or nothing.
 --
 -- KEYS[n] is an owner and ARGV[n] what is charged there; `format.rs` tells how requests, values and
--- replies are laid out, and `mod.rs` of which files the script is made. Charges of nothing only look: those
+-- replies are laid out, and `scripts.rs` of which files the script is made. Charges of nothing only look: those
 -- that weigh nothing, and all unless `pays`. The arithmetic is that of the `limit` room of the core, in doubles, which
 -- hold integers exactly below 2^53.
 --

@@ -15,7 +15,11 @@ use keygate_tests::RedisServer;
 use tokio::runtime::Handle;
 
 use crate::{
-    counters::{CHARGE, CORRECT, RedisCounters, TAKE, settle::Settling},
+    counters::{
+        RedisCounters,
+        scripts::{CHARGE, CORRECT, TAKE},
+        settle::Settling,
+    },
     guard::{Bounds, Guard},
     layout::Layout,
     script::Script,
