@@ -3,6 +3,7 @@
 mod address;
 mod clock;
 mod counters;
+mod failures;
 #[cfg(test)]
 mod fake;
 mod fault;

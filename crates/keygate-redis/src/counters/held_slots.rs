@@ -14,7 +14,12 @@ use tokio::{
 };
 
 use super::{scripts::RENEW, slots::Wanted};
-use crate::{link::Link, script::Script};
+use crate::{
+    failures::Failures,
+    fault::Fault,
+    link::{Lane, Link, Places},
+    script::Script,
+};
 
 /// How often in a lease it is renewed: two may fail.
 const RENEWALS: u32 = 3;
@@ -22,7 +27,7 @@ const RENEWALS: u32 = 3;
 /// How many slots are renewed by one call.
 const AT_A_TIME: usize = 500;
 
-/// How many such calls are under way: a link to a Cluster has 32 places, for charges, too.
+/// How many such calls are under way that are answered in time.
 const AT_ONCE: usize = 8;
 
 /// How long such a call may take.
@@ -39,8 +44,8 @@ pub(crate) struct HeldSlots {
 type Held = Mutex<HashMap<SlotId, Arc<[String]>>>;
 
 impl HeldSlots {
-    pub(crate) fn new(link: Arc<Link>, lease: Duration, runtime: &Handle) -> Self {
-        let held = Arc::<Held>::default();
+    pub(crate) fn new(link: &Link, lease: Duration, runtime: &Handle) -> Self {
+        let (held, link) = (Arc::<Held>::default(), link.on(Lane::Renewals));
         let task = runtime.spawn(renew(Arc::downgrade(&held), link, lease)).abort_handle();
         Self { held, task }
     }
@@ -63,24 +68,26 @@ impl Drop for HeldSlots {
     }
 }
 
-async fn renew(held: Weak<Held>, link: Arc<Link>, lease: Duration) {
+async fn renew(held: Weak<Held>, link: Link, lease: Duration) {
     let every = (lease / RENEWALS).max(Duration::from_millis(1));
     let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let renewal = Renewal {
         held,
         link,
+        places: Places::new(AT_ONCE),
         script: Script::new(RENEW),
         lease: lease.as_millis().to_string().into_bytes(),
         within: every.min(WITHIN),
+        failures: Failures::default(),
     };
     loop {
         tick.tick().await;
         let Some(by_set) = renewal.held.upgrade().map(|held| by_set(&held)) else { return };
-        // A long way, or one node that is silent, must not make the others late.
-        let all = stream::iter(by_set).for_each_concurrent(AT_ONCE, |(set, slots)| {
+        // Those of a node that is silent must not make the others late.
+        let all = stream::iter(by_set).for_each_concurrent(None, |(set, slots)| {
             let renewal = &renewal;
-            async move { renewal.of_set(&set, &slots).await }
+            async move { renewal.places.in_turn(renewal.of_set(&set, &slots)).await }
         });
         all.await;
     }
@@ -88,32 +95,40 @@ async fn renew(held: Weak<Held>, link: Arc<Link>, lease: Duration) {
 
 struct Renewal {
     held: Weak<Held>,
-    link: Arc<Link>,
+    link: Link,
+    places: Places,
     script: Script,
     /// In milliseconds.
     lease: Vec<u8>,
     /// How long a call may take.
     within: Duration,
+    failures: Failures,
 }
 
 impl Renewal {
+    /// What could not be renewed is left for the next turn.
     async fn of_set(&self, set: &str, slots: &[SlotId]) {
         for slots in slots.chunks(AT_A_TIME) {
-            let bytes = slots.iter().map(|slot| slot.as_bytes().to_vec());
-            let arguments: Vec<_> = std::iter::once(self.lease.clone()).chain(bytes).collect();
-            let renewed: Result<(), _> =
-                self.link.call(&self.script, &[set], &arguments, self.within).await;
-            if let Err(fault) = renewed {
-                tracing::warn!(%fault, "slots of requests that are under way were not renewed");
-            }
+            let renewed = self.of(set, slots).await;
             // What was given back meanwhile may have been renewed after that.
             let Some(held) = self.held.upgrade() else { return };
-            let gone = |slot: &&SlotId| !lock(&held).contains_key(*slot);
-            let gone: Vec<_> = slots.iter().filter(gone).copied().collect();
+            let gone = gone(&held, slots);
             if !gone.is_empty() {
                 let _ = self.link.query::<()>(&give_back(set, &gone), self.within).await;
             }
+            if let Err(fault) = renewed {
+                if let Some(calls) = self.failures.count() {
+                    tracing::warn!(%fault, calls, "slots of requests under way were not renewed");
+                }
+                return;
+            }
         }
+    }
+
+    async fn of(&self, set: &str, slots: &[SlotId]) -> Result<(), Fault> {
+        let bytes = slots.iter().map(|slot| slot.as_bytes().to_vec());
+        let arguments: Vec<_> = std::iter::once(self.lease.clone()).chain(bytes).collect();
+        self.link.call(&self.script, &[set], &arguments, self.within).await
     }
 }
 
@@ -128,13 +143,21 @@ pub(super) fn give_back(set: &str, slots: &[SlotId]) -> Cmd {
 }
 
 fn by_set(held: &Held) -> BTreeMap<String, Vec<SlotId>> {
+    // Those who are admitted or leave wait for the lock.
+    let held: Vec<_> = lock(held).iter().map(|(slot, sets)| (*slot, Arc::clone(sets))).collect();
     let mut by_set = BTreeMap::<String, Vec<SlotId>>::new();
-    for (slot, sets) in lock(held).iter() {
+    for (slot, sets) in &held {
         for set in sets.iter() {
             by_set.entry(set.clone()).or_default().push(*slot);
         }
     }
     by_set
+}
+
+/// Those of these slots that nobody holds any more.
+fn gone(held: &Held, slots: &[SlotId]) -> Vec<SlotId> {
+    let held = lock(held);
+    slots.iter().filter(|slot| !held.contains_key(*slot)).copied().collect()
 }
 
 fn lock(held: &Held) -> std::sync::MutexGuard<'_, HashMap<SlotId, Arc<[String]>>> {

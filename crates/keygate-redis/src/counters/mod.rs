@@ -91,9 +91,9 @@ impl RedisCounters {
         let (clock, runtime) = (Arc::<RedisClock>::default(), Handle::current());
         let lease = lease.max(SHORTEST_LEASE);
         Self {
-            held: HeldSlots::new(Arc::clone(&link), lease, &runtime),
+            held: HeldSlots::new(&link, lease, &runtime),
             settling: Settling::new(
-                Arc::clone(&link),
+                &link,
                 layout.clone(),
                 Arc::clone(&clock),
                 Script::new(CORRECT),

@@ -6,13 +6,7 @@
 //! Each is sent once: of a correction whose answer is lost nobody knows whether it was made. A slot that
 //! could not be given back is free when its lease has run out.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use keygate::{
@@ -41,7 +35,13 @@ use super::{
     seen::View,
     slots,
 };
-use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
+use crate::{
+    failures::Failures,
+    fault::Fault,
+    layout::Layout,
+    link::{Lane, Link},
+    script::Script,
+};
 
 /// A settlement keeps nobody waiting.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ pub(crate) struct Settling {
     clock: Arc<RedisClock>,
     given: mpsc::UnboundedSender<Given>,
     under_way: Arc<watch::Sender<u32>>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Failures>,
 }
 
 /// A settlement to be sent, and whom to tell when it is done.
@@ -69,14 +69,15 @@ struct Given {
 impl Settling {
     /// `correct` is the script of a correction.
     pub(super) fn new(
-        link: Arc<Link>,
+        link: &Link,
         layout: Layout,
         clock: Arc<RedisClock>,
         correct: Script,
         runtime: &Handle,
     ) -> Self {
         let (given, to_send) = mpsc::unbounded_channel();
-        let lost = Arc::<AtomicU64>::default();
+        let lost = Arc::<Failures>::default();
+        let link = link.on(Lane::Settlements);
         let sender = Sender { link, layout, correct, lost: Arc::clone(&lost) };
         // A pause in the middle of a turn would let those overtake that come after it.
         runtime.spawn(unconstrained(async move { sender.carry_out_all(to_send).await }));
@@ -85,15 +86,14 @@ impl Settling {
 
     pub(super) fn send(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
         let Some(place) = Place::take(&self.under_way) else {
-            self.lost.fetch_add(1, Relaxed);
-            tracing::error!("a settlement was given up: too many are under way");
+            lose(&self.lost, &Fault::Overloaded, settlement.consumer);
             return Answer::ready(());
         };
         let order = Order::of(settlement, self.clock.as_of(SystemClock.now()));
         let (done, seen) = oneshot::channel();
         if self.given.send(Given { order, place, done }).is_err() {
-            // The runtime has ended.
-            self.lost.fetch_add(1, Relaxed);
+            // The runtime has ended, and nobody hears of it any more.
+            let _ = self.lost.count();
         }
         Answer::later(async {
             // Few wait for it. Nothing is sent when the runtime ends.
@@ -103,7 +103,7 @@ impl Settling {
 
     /// Settlements that may not have been made, since the start.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.lost.total()
     }
 
     /// Waits until all that is under way has been answered, also what comes meanwhile; whether it was in
@@ -165,16 +165,23 @@ impl Order {
     }
 }
 
+/// A settlement of this consumer may not be made.
+fn lose(lost: &Failures, fault: &Fault, consumer: &ConsumerId) {
+    if let Some(settlements) = lost.count() {
+        tracing::error!(%fault, %consumer, settlements, "settlements may be lost");
+    }
+}
+
 fn decimal(number: u64) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 
 #[derive(Debug)]
 struct Sender {
-    link: Arc<Link>,
+    link: Link,
     layout: Layout,
     correct: Script,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Failures>,
 }
 
 impl Sender {
@@ -194,8 +201,7 @@ impl Sender {
 
     async fn settle(&self, Given { order, place, done }: Given) {
         if let Err(fault) = self.carry_out(&order).await {
-            self.lost.fetch_add(1, Relaxed);
-            tracing::error!(%fault, consumer = %order.consumer, "a settlement may be lost");
+            lose(&self.lost, &fault, &order.consumer);
         }
         drop(place);
         let _ = done.send(());

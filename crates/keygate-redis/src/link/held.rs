@@ -1,29 +1,26 @@
 //! The connection that everybody shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use redis::{
     Cmd, Pipeline, RedisFuture, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::ClusterConnection,
-    cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo},
+    cluster_routing::{
+        MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo,
+    },
 };
-use tokio::sync::Semaphore;
 
-use super::node::{Node, SILENT_NODE_CODE};
-
-/// Commands that are under way to a Cluster at a time; more wait for their turn.
-///
-/// The task of redis-rs that serves a Cluster takes a lock for each, and keeps it over a pause that tokio
-/// gives to whoever does more than 128 things in a row; if it then finds that a slot has moved, it waits
-/// for itself for ever. With so few it does not come to 128.
-const CLUSTER_PLACES: usize = 32;
+use super::{
+    node::{Node, SILENT_NODE_CODE},
+    places::{Lane, Lanes},
+};
 
 /// A connection to one server, or the connections to the nodes of a Cluster. A clone is the same one.
 #[derive(Clone)]
 pub(super) enum Held {
     Server(MultiplexedConnection),
-    Cluster { nodes: ClusterConnection<Node>, places: Arc<Semaphore> },
+    Cluster { nodes: ClusterConnection<Node>, lanes: Arc<Lanes>, lane: Lane },
 }
 
 impl Held {
@@ -34,7 +31,17 @@ impl Held {
     }
 
     pub(super) fn cluster(nodes: ClusterConnection<Node>) -> Self {
-        Self::Cluster { nodes, places: Arc::new(Semaphore::new(CLUSTER_PLACES)) }
+        Self::Cluster { nodes, lanes: Arc::new(Lanes::new()), lane: Lane::Requests }
+    }
+
+    /// The same one, for commands of this lane.
+    pub(super) fn on(&self, lane: Lane) -> Self {
+        match self {
+            Self::Server(server) => Self::Server(server.clone()),
+            Self::Cluster { nodes, lanes, .. } => {
+                Self::Cluster { nodes: nodes.clone(), lanes: Arc::clone(lanes), lane }
+            }
+        }
     }
 
     pub(super) const fn is_cluster(&self) -> bool {
@@ -56,6 +63,32 @@ impl Held {
             },
         }
     }
+
+    /// Whether all masters of a Cluster that serve slots answer here. One that was silent when the connection
+    /// was made is not connected to, and so is not asked.
+    pub(super) async fn is_whole(&mut self) -> bool {
+        let Self::Cluster { nodes, .. } = self else { return true };
+        let (mut slots, any) = (redis::cmd("CLUSTER"), SingleNodeRoutingInfo::Random);
+        slots.arg("SLOTS");
+        let Ok(slots) = nodes.route_command(slots, RoutingInfo::SingleNode(any)).await else {
+            return false;
+        };
+        let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        match nodes.route_command(redis::cmd("PING"), all).await {
+            Ok(Value::Map(answers)) => answers.len() >= masters(slots),
+            _ => false,
+        }
+    }
+}
+
+/// How many masters serve slots, by what CLUSTER SLOTS says.
+fn masters(slots: Value) -> usize {
+    let ranges: Vec<Vec<Value>> = redis::from_redis_value(slots).unwrap_or_default();
+    let master = |range: Vec<Value>| match range.into_iter().nth(2) {
+        Some(Value::Array(master)) => Some(format!("{master:?}")),
+        _ => None,
+    };
+    ranges.into_iter().filter_map(master).collect::<BTreeSet<_>>().len()
 }
 
 /// What a server answered when it was asked whether it is there.
@@ -70,10 +103,9 @@ impl ConnectionLike for Held {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Server(server) => server.req_packed_command(command),
-            Self::Cluster { nodes, places } => Box::pin(async move {
-                let _place = places.acquire().await;
-                nodes.req_packed_command(command).await
-            }),
+            Self::Cluster { nodes, lanes, lane } => {
+                Box::pin(lanes.of(*lane).in_turn(nodes.req_packed_command(command)))
+            }
         }
     }
 
@@ -85,10 +117,10 @@ impl ConnectionLike for Held {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Server(server) => server.req_packed_commands(commands, offset, count),
-            Self::Cluster { nodes, places } => Box::pin(async move {
-                let _place = places.acquire().await;
-                nodes.req_packed_commands(commands, offset, count).await
-            }),
+            Self::Cluster { nodes, lanes, lane } => {
+                let answers = nodes.req_packed_commands(commands, offset, count);
+                Box::pin(lanes.of(*lane).in_turn(answers))
+            }
         }
     }
 

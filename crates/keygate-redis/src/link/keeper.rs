@@ -13,7 +13,8 @@
 //!   with every such turn, and so is an attempt that failed.
 //!
 //! A Cluster mends the connections to its nodes by itself. It is replaced as a whole when a node stays
-//! silent, for then it does not ask who serves the slots now.
+//! silent, for then it does not ask who serves the slots now; but only once somebody does. A connection that
+//! was made while a node is silent has none to that one, and keeps all others waiting while it tries.
 
 use std::{
     sync::{
@@ -25,14 +26,14 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::{
-    runtime::Handle,
     sync::watch,
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     held::{Held, Said},
+    home::Home,
     source::{Source, Told},
 };
 use crate::{
@@ -59,34 +60,13 @@ pub(super) struct Keeper {
     home: Mutex<Option<Home>>,
 }
 
-/// Where connections live: the runtime of whoever asked first, while there is that. A server may have one
-/// for each of its threads, and a connection must not wait for a handler that blocks one of them, or end
-/// with it.
-struct Home {
-    runtime: Handle,
-    /// A task that ends with the runtime only.
-    alive: AbortHandle,
-}
-
-impl Home {
-    fn here() -> Option<Self> {
-        let runtime = Handle::try_current().ok()?;
-        let alive = runtime.spawn(std::future::pending::<()>()).abort_handle();
-        Some(Self { runtime, alive })
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.alive.abort();
-    }
-}
-
 /// How the mending goes.
 #[derive(Default)]
 struct Status {
     mending: bool,
     failure: Option<Fault>,
+    /// Whether a Cluster has no way to one of its nodes any more.
+    lost_a_node: bool,
     connected: Option<Instant>,
     /// How many connections in a row did not last.
     short_lives: u32,
@@ -145,6 +125,20 @@ impl Keeper {
         }
     }
 
+    /// A Cluster has lost the way to one of its nodes, or to all.
+    pub(super) fn mend_whatever_comes(self: &Arc<Self>) {
+        self.status.send_if_modified(|status| {
+            status.lost_a_node = true;
+            false
+        });
+        self.mend();
+    }
+
+    /// Whether what is at hand is as good as a connection on which a node is silent.
+    fn is_as_good(&self) -> bool {
+        self.at_hand().is_some_and(|held| held.is_cluster()) && !self.status.borrow().lost_a_node
+    }
+
     /// A call was left unanswered, or the connection is said to have broken: asks the server, or all
     /// masters of a Cluster, and mends the connection if one is silent.
     pub(super) fn suspect(self: &Arc<Self>, held: &Arc<Held>) {
@@ -156,13 +150,13 @@ impl Keeper {
     /// Outside a runtime there is nobody to run a task, nor anybody who waits for one.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        if home.as_ref().is_none_or(|home| home.alive.is_finished()) {
+        if home.as_ref().is_none_or(Home::is_gone) {
             *home = Home::here();
         }
         if let Some(home) = &*home {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
-            tasks.spawn_on(task, &home.runtime);
+            tasks.spawn_on(task, home.runtime());
         }
     }
 
@@ -186,6 +180,7 @@ impl Keeper {
         self.held.store(Some(Arc::new(held)));
         self.status.send_modify(|status| {
             status.failure = None;
+            status.lost_a_node = false;
             status.connected = Some(now());
         });
     }
@@ -205,8 +200,14 @@ impl Mending {
         loop {
             sleep(pause(turns)).await;
             let attempt = source.connect(self.told()).await;
+            let no_better = match &attempt {
+                Ok(held) => self.is_no_better(held).await,
+                Err(_) => false,
+            };
             let Some(keeper) = self.0.upgrade() else { return };
             match attempt {
+                // It is suspected again by the next call that is left unanswered.
+                Ok(_) if no_better => return,
                 Ok(held) => return keeper.connected(held),
                 Err(failure) => {
                     tracing::debug!(error = %failure, "no connection to Redis");
@@ -215,6 +216,12 @@ impl Mending {
             }
             turns = turns.saturating_add(1);
         }
+    }
+
+    /// Whether a node is silent on this connection, too, so that callers had better stay where they are.
+    async fn is_no_better(&self, held: &Held) -> bool {
+        let as_good = || self.0.upgrade().is_some_and(|keeper| keeper.is_as_good());
+        as_good() && !is_whole(held).await && as_good()
     }
 
     fn told(&self) -> Told {
@@ -235,6 +242,11 @@ impl Drop for Mending {
             keeper.status.send_modify(|status| status.mending = false);
         }
     }
+}
+
+async fn is_whole(held: &Held) -> bool {
+    let mut connection = held.clone();
+    timeout(PATIENCE, connection.is_whole()).await.unwrap_or(false)
 }
 
 /// The task that asks a suspect server whether it is there.

@@ -2,11 +2,13 @@
 //!
 //! Every call has its own deadline, and is sent once: after a deadline, or when the connection broke,
 //! nobody knows whether it was carried out. How the connection is kept is in [`keeper`], what a Cluster
-//! may repeat in [`node`]. A tokio runtime must be running.
+//! may repeat in [`node`], and who waits for whom there in [`places`]. A tokio runtime must be running.
 
 mod held;
+mod home;
 mod keeper;
 mod node;
+mod places;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{held::Held, keeper::Keeper};
 pub(crate) use self::{
+    places::{Lane, Places},
     source::Source,
     subscription::{PushSource, Subscription},
 };
@@ -33,6 +36,7 @@ use crate::{
 /// One server, several of them behind Sentinel, or a Cluster. Nothing is sent before the first call.
 pub(crate) struct Link {
     keeper: Arc<Keeper>,
+    lane: Lane,
 }
 
 impl Link {
@@ -40,7 +44,12 @@ impl Link {
     /// had to be given up. Its pool for a Cluster is not taken: it sends again what may have been
     /// carried out.
     pub(crate) fn new(source: impl Into<Source>) -> Self {
-        Self { keeper: Keeper::new(source.into()) }
+        Self { keeper: Keeper::new(source.into()), lane: Lane::Requests }
+    }
+
+    /// The same connection, for what is sent on this lane.
+    pub(crate) fn on(&self, lane: Lane) -> Self {
+        Self { keeper: Arc::clone(&self.keeper), lane }
     }
 
     /// To an address.
@@ -103,7 +112,7 @@ impl Link {
                 timeout_at(deadline, self.keeper.next()).await.map_err(|_| Fault::Timeout)??
             }
         };
-        Ok(Turn { keeper: &self.keeper, held, deadline, answered: false })
+        Ok(Turn { keeper: &self.keeper, lane: self.lane, held, deadline, answered: false })
     }
 }
 
@@ -124,6 +133,7 @@ fn converted<T: FromRedisValue>(answer: Value) -> Result<T, Fault> {
 /// connection suspect.
 struct Turn<'a> {
     keeper: &'a Arc<Keeper>,
+    lane: Lane,
     held: Arc<Held>,
     deadline: Instant,
     answered: bool,
@@ -131,7 +141,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn connection(&self) -> Held {
-        Held::clone(&self.held)
+        self.held.on(self.lane)
     }
 
     async fn wait<T>(mut self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
@@ -149,7 +159,7 @@ impl Turn<'_> {
         let Fault::Redis(error) = fault else { return };
         if self.held.is_cluster() {
             if error.is_unrecoverable_error() {
-                self.keeper.mend();
+                self.keeper.mend_whatever_comes();
             }
         } else if error.is_unrecoverable_error() {
             self.keeper.drop_broken(&self.held);

@@ -6,6 +6,7 @@ mod healing;
 mod many;
 mod migration;
 mod settling;
+mod silence;
 mod slots;
 mod support;
 mod usual;

@@ -75,12 +75,12 @@ fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters 
         Script::new(text.leak())
     };
     let replica = replica(server);
-    let (link, clock) = (Arc::clone(&replica.link), Arc::clone(&replica.clock));
+    let clock = Arc::clone(&replica.clock);
     let (layout, runtime) = (replica.layout.clone(), Handle::current());
     RedisCounters {
         charge: changed(CHARGE),
         take: changed(TAKE),
-        settling: Settling::new(link, layout, clock, changed(CORRECT), &runtime),
+        settling: Settling::new(&replica.link, layout, clock, changed(CORRECT), &runtime),
         ..replica
     }
 }

@@ -49,6 +49,31 @@ async fn a_master_that_was_frozen_and_replaced_is_left() {
     cluster.signal(frozen, rustix::process::Signal::CONT);
 }
 
+/// For longer than it takes to suspect a node and to connect anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_master_that_nobody_replaces_makes_no_others_late() {
+    let cluster = RedisCluster::of(3, 0, RedisOptions::default());
+    let link = Arc::new(link(&cluster.url()));
+    let frozen = cluster.master_of("a");
+    let elsewhere = |key: &String| cluster.master_of(key) != frozen;
+    let other = (0..).map(|number| format!("key:{number}")).find(elsewhere).unwrap();
+    for key in ["a", &other] {
+        counted(&link, key, AMPLE).await.unwrap();
+    }
+    cluster.signal(frozen, rustix::process::Signal::STOP);
+    let asking = tokio::spawn({
+        let link = Arc::clone(&link);
+        async move { while counted(&link, "a", Duration::from_millis(25)).await.is_err() {} }
+    });
+    let (start, mut late) = (now(), 0);
+    while now().duration_since(start) < Duration::from_secs(6) {
+        late += u32::from(counted(&link, &other, Duration::from_millis(250)).await.is_err());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(late, 0, "calls to another master were left unanswered");
+    asking.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn moving_slots_to_a_new_node_fails_no_call() {
     let mut cluster = RedisCluster::of(3, 0, RedisOptions::default());
