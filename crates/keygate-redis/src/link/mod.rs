@@ -18,9 +18,9 @@ mod subscription;
 use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use redis::{Cmd, FromRedisValue, RedisResult, ToRedisArgs, Value};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use self::{held::Held, keeper::Keeper};
+use self::{held::Held, keeper::Keeper, node::TRY_AGAIN_CODE};
 pub(crate) use self::{
     places::{Lane, Places},
     source::Source,
@@ -28,10 +28,13 @@ pub(crate) use self::{
 };
 use crate::{
     address::{Address, AddressError},
-    clock::now,
+    clock::{jittered, now},
     fault::{Fault, FaultKind},
     script::Script,
 };
+
+/// How long to wait while a slot is moving: a small part of what a decision may take.
+const MOVING: Duration = Duration::from_millis(2);
 
 /// One server, several of them behind Sentinel, or a Cluster. Nothing is sent before the first call.
 pub(crate) struct Link {
@@ -69,7 +72,7 @@ impl Link {
     ) -> Result<T, Fault> {
         let turn = self.turn(within).await?;
         let mut connection = turn.connection();
-        converted(turn.wait(command.query_async(&mut connection)).await?)
+        converted(turn.wait(pin!(sent(&mut connection, command))).await?)
     }
 
     /// Runs a script where its keys are.
@@ -94,9 +97,9 @@ impl Link {
         let mut connection = turn.connection();
         // Pinned here, for a future that is passed on is room for two.
         let answer = pin!(async {
-            match by_hash.query_async(&mut connection).await {
+            match sent(&mut connection, &by_hash).await {
                 Err(error) if error.code() == Some("NOSCRIPT") => {
-                    script.in_full(&by_hash).query_async(&mut connection).await
+                    sent(&mut connection, &script.in_full(&by_hash)).await
                 }
                 answer => answer,
             }
@@ -119,6 +122,16 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// Sends a command, and again while the slot of its keys is moving.
+async fn sent(connection: &mut Held, command: &Cmd) -> RedisResult<Value> {
+    loop {
+        match command.query_async(connection).await {
+            Err(error) if error.code() == Some(TRY_AGAIN_CODE) => sleep(jittered(MOVING)).await,
+            answer => return answer,
+        }
     }
 }
 

@@ -5,6 +5,9 @@
 //! was over, and the node may have counted already. And it repeats a whole pipeline of which one
 //! command was sent on. So these three look to it like errors after which nothing is repeated. That
 //! the connection broke it learns on another way, from the push that RESP3 connections make of it.
+//!
+//! So does TRYAGAIN, which a node says of a command over several keys while their slot is moving. The pauses
+//! of redis-rs are for nodes that are unwell, and soon longer than a decision may take: the link tries again.
 
 use std::time::Duration;
 
@@ -24,6 +27,9 @@ const OWN_QUESTIONS: Duration = Duration::from_millis(500);
 
 /// The code of such a question that was left unanswered.
 pub(super) const SILENT_NODE_CODE: &str = "KEYGATESILENT";
+
+/// The code of a command of which a node did nothing, for its slot is moving.
+pub(super) const TRY_AGAIN_CODE: &str = "TRYAGAIN";
 
 /// The connection to a node.
 #[derive(Clone)]
@@ -46,11 +52,15 @@ impl ConnectionLike for Node {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let sent = unconstrained(self.0.send_packed_command(command));
-            once(if is_own_question(command) {
+            let mut answer = once(if is_own_question(command) {
                 timeout(OWN_QUESTIONS, sent).await.unwrap_or_else(|_| Err(silent()))
             } else {
                 sent.await
-            })
+            })?;
+            if says_try_again(&answer) {
+                settle(&mut answer);
+            }
+            Ok(answer)
         })
     }
 
@@ -95,6 +105,10 @@ fn silent() -> RedisError {
 fn broken() -> RedisError {
     let detail = "the connection to a node broke under the command".to_owned();
     make_extension_error(BROKEN_NODE_CODE.to_owned(), Some(detail))
+}
+
+fn says_try_again(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.code() == TRY_AGAIN_CODE)
 }
 
 fn asks_for_another(answer: &Value) -> bool {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use keygate::{period::Period, plan::Limit};
+use keygate::{
+    period::Period,
+    plan::{Limit, LimitBuilder},
+    port::{Charge, CounterStore, SlotId},
+};
 use keygate_tests::{PATIENCE, RedisCluster, RedisOptions, RedisServer};
 use tokio::time::{sleep, timeout};
 
@@ -13,22 +17,39 @@ const KEY: &str = "keygate:limits:{acme}";
 /// One key there, the other nowhere yet: until the slot has moved, neither node takes a call with both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_charge_of_two_keys_waits_until_their_slot_has_moved() {
+    let both = [
+        Limit::quota("shared", 10, Period::day()),
+        Limit::quota("own", 10, Period::day()).per_key(),
+    ];
+    let left = charged_while_its_slot_moves(both, None).await;
+    assert_eq!(left, [8, 9]);
+}
+
+/// Nobody is at it, so that there is no set of slots.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_takes_a_slot_waits_until_their_slot_has_moved() {
+    let both = [Limit::quota("shared", 10, Period::day()), Limit::concurrency("at-once", 2)];
+    let left = charged_while_its_slot_moves(both, Some(SlotId::new(7, 1))).await;
+    assert_eq!(left, [8, 1]);
+}
+
+/// What remains after a charge of these limits, of which only the first was ever charged before.
+async fn charged_while_its_slot_moves(both: [LimitBuilder; 2], slot: Option<SlotId>) -> Vec<u64> {
     let cluster = RedisCluster::of(3, 0, RedisOptions::default());
     let (replica, acme) = (replica_at(&cluster.url()), Customer::new("acme"));
-    let shared = || Limit::quota("shared", 10, Period::day());
-    acme.charge(&replica, &limits([shared()]), 1).await.unwrap();
+    let both = limits(both);
+    acme.charge(&replica, &both[..1], 1).await.unwrap();
 
     let from = cluster.master_of(KEY);
     let (from, to) = (&cluster.nodes()[from], &cluster.nodes()[(from + 1) % 3]);
-    let slot = from.cli(&["cluster", "keyslot", KEY]);
+    let hash_slot = from.cli(&["cluster", "keyslot", KEY]);
     let set_slot = |node: &RedisServer, state: &str, of: &RedisServer| {
         let id = of.cli(&["cluster", "myid"]);
-        assert_eq!(node.cli(&["cluster", "setslot", &slot, state, &id]), "OK");
+        assert_eq!(node.cli(&["cluster", "setslot", &hash_slot, state, &id]), "OK");
     };
     set_slot(to, "importing", from);
     set_slot(from, "migrating", to);
 
-    let both = limits([shared(), Limit::quota("own", 10, Period::day()).per_key()]);
     let move_it = async {
         let was_refused = || from.cli(&["info", "errorstats"]).contains("TRYAGAIN");
         let refused = async {
@@ -42,7 +63,8 @@ async fn a_charge_of_two_keys_waits_until_their_slot_has_moved() {
         set_slot(to, "node", to);
         set_slot(from, "node", to);
     };
-    let (charged, ()) = tokio::join!(acme.charge(&replica, &both, 1), move_it);
+    let charge = Charge { consumer: &acme.consumer, key: acme.key, limits: &both, cost: 1, slot };
+    let (charged, ()) = tokio::join!(replica.charge(&charge), move_it);
     assert!(charged.unwrap().iter().all(|reading| reading.within));
-    assert_eq!(acme.remaining(&replica, &both).await, [8, 9]);
+    acme.remaining(&replica, &both).await
 }

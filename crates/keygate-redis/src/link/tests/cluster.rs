@@ -96,15 +96,51 @@ async fn a_command_under_which_the_connection_broke_is_sent_once() {
     assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
+/// As long as a slot is moving, which may take longer than so many pauses.
+#[tokio::test]
+async fn what_may_be_tried_again_is_until_it_is_too_late() {
+    let (port, tries) = cluster_that_moves_a_slot(60).await;
+    let link = link(&format!("redis+cluster://127.0.0.1:{port}"));
+    assert_eq!(counted(&link, "a", AMPLE).await.unwrap(), 1);
+    assert_eq!(tries.load(Ordering::SeqCst), 61);
+}
+
+/// A pause must be short beside the deadline of a decision: what is moved by then is in time.
+#[tokio::test]
+async fn what_may_be_tried_again_is_tried_often() {
+    let (port, tries) = cluster_that_moves_a_slot(u64::MAX).await;
+    let link = link(&format!("redis+cluster://127.0.0.1:{port}"));
+    link.query::<String>(&cmd("TIME"), AMPLE).await.unwrap();
+    let within = Duration::from_millis(400);
+    assert_eq!(kind(counted(&link, "a", within).await), FaultKind::Timeout);
+    let tries = tries.load(Ordering::SeqCst);
+    assert!(tries >= 30, "only {tries} tries in {within:?}");
+}
+
 /// A Cluster of one node that hangs up on whoever counts, and how often it heard them.
 async fn deaf_cluster() -> (u16, Arc<AtomicU64>) {
+    cluster_of_one(|_| None).await
+}
+
+/// A Cluster of one node that has the slot only after it was asked so many times, and how often it was.
+async fn cluster_that_moves_a_slot(tries: u64) -> (u16, Arc<AtomicU64>) {
+    let answer = move |heard| match heard < tries {
+        true => Some("-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned()),
+        false => Some(":1\r\n".to_owned()),
+    };
+    cluster_of_one(answer).await
+}
+
+/// A Cluster of one node, what it says to whoever counts, by how often it has heard that before, and how
+/// often it did.
+async fn cluster_of_one<A>(count: A) -> (u16, Arc<AtomicU64>)
+where
+    A: Fn(u64) -> Option<String> + Send + Sync + 'static,
+{
     let sent = Arc::<AtomicU64>::default();
     let heard = Arc::clone(&sent);
     let answer = move |verb: &str, port: u16| match verb {
-        "INCR" => {
-            heard.fetch_add(1, Ordering::SeqCst);
-            None
-        }
+        "INCR" => count(heard.fetch_add(1, Ordering::SeqCst)),
         "CLUSTER" => Some(format!(
             "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"
         )),
