@@ -43,7 +43,7 @@ async fn master_killed() {
     assert_everything_expires(&masters(&cluster));
 }
 
-fn masters(cluster: &RedisCluster) -> Vec<&RedisServer> {
+pub(crate) fn masters(cluster: &RedisCluster) -> Vec<&RedisServer> {
     let runs = |node: &&RedisServer| node.runs() && node.cli(&["role"]).starts_with("master");
     cluster.nodes().iter().filter(runs).collect()
 }

@@ -22,7 +22,7 @@ use tokio::{
 const EVERY: Duration = Duration::from_millis(32);
 
 /// A decision that takes longer hangs.
-const HUNG: Duration = Duration::from_secs(10);
+pub(crate) const HUNG: Duration = Duration::from_secs(10);
 
 /// What the limits of a consumer's plan say when they cannot be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Task {
     }
 }
 
-async fn knock(gate: &Arc<Gate>, key: &str) -> Result<Passage, Rejection> {
+pub(crate) async fn knock(gate: &Arc<Gate>, key: &str) -> Result<Passage, Rejection> {
     let request = Request(format!("Bearer {key}"));
     let presented = gate.present(&request, &Arc::new(Requirement::default()));
     gate.admit(presented.expect("the route needs a key")).await
@@ -217,14 +217,21 @@ fn outcome(answer: Result<Passage, Rejection>) -> Outcome {
             admission.settle(Some(200));
             if degraded { Outcome::Degraded } else { Outcome::Admitted }
         }
-        Err(rejection) => match rejection.reason() {
-            Reason::QuotaExhausted | Reason::RateLimited => Outcome::Refused,
-            Reason::LimiterUnavailable => {
-                assert_eq!(rejection.reply().status, 503);
-                Outcome::Unavailable
-            }
-            reason => Outcome::Other(reason),
-        },
+        Err(rejection) => refused(&rejection),
+    }
+}
+
+/// What a refusal says.
+pub(crate) fn refused(rejection: &Rejection) -> Outcome {
+    match rejection.reason() {
+        Reason::QuotaExhausted | Reason::RateLimited | Reason::TooManyConcurrent => {
+            Outcome::Refused
+        }
+        Reason::LimiterUnavailable => {
+            assert_eq!(rejection.reply().status, 503);
+            Outcome::Unavailable
+        }
+        reason => Outcome::Other(reason),
     }
 }
 

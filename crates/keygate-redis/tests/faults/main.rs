@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod proxy;
@@ -19,3 +21,5 @@ mod scene;
 mod sentinel;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod slots;

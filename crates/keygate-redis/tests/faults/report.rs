@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// The deadline of a decision, and what it may be late by.
-const DUE: Duration = Duration::from_millis(25 + 10);
+pub(crate) const DUE: Duration = Duration::from_millis(25 + 10);
 
 /// What a machine that does much else adds to that: only what is far beyond fails.
-const MARGIN: Duration = Duration::from_millis(100);
+pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
 /// Tasks of a policy at one replica.
 const AT_ONCE: u64 = 8;
@@ -149,7 +149,7 @@ impl fmt::Display for Report {
 }
 
 impl Latency {
-    fn of(decisions: &[&Decision]) -> Self {
+    pub(crate) fn of(decisions: &[&Decision]) -> Self {
         let mut took: Vec<_> = decisions.iter().map(|decision| decision.took).collect();
         took.sort();
         let at = |percent: usize| {
@@ -169,7 +169,7 @@ impl fmt::Display for Latency {
 }
 
 /// When the last of all consumers and replicas was counted for the first time since.
-fn recovered(decisions: &[Decision], since: Instant) -> Instant {
+pub(crate) fn recovered(decisions: &[Decision], since: Instant) -> Instant {
     let counted = decisions.iter().filter(|one| one.is_counted() && one.begun >= since);
     let mut first = std::collections::BTreeMap::new();
     for decision in counted {
@@ -226,7 +226,7 @@ fn over_rate(decisions: &[Decision], span: Duration) -> u64 {
     open.saturating_sub(most) + share.saturating_sub(most)
 }
 
-fn assert_policies(decisions: &[Decision]) {
+pub(crate) fn assert_policies(decisions: &[Decision]) {
     for decision in decisions {
         let may = match decision.policy {
             Policy::Closed => decision.outcome != Outcome::Degraded,
