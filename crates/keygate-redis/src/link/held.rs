@@ -64,6 +64,13 @@ impl Held {
         }
     }
 
+    /// Whether any master of a Cluster answers here.
+    pub(super) async fn serves_anybody(&mut self) -> bool {
+        let Self::Cluster { nodes, .. } = self else { return true };
+        let any = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::OneSucceeded));
+        nodes.route_command(redis::cmd("PING"), RoutingInfo::MultiNode(any)).await.is_ok()
+    }
+
     /// Whether all masters of a Cluster that serve slots answer here. One that was silent when the connection
     /// was made is not connected to, and so is not asked.
     pub(super) async fn is_whole(&mut self) -> bool {

@@ -134,9 +134,10 @@ impl Keeper {
         self.mend();
     }
 
-    /// Whether what is at hand is as good as a connection on which a node is silent.
-    fn is_as_good(&self) -> bool {
-        self.at_hand().is_some_and(|held| held.is_cluster()) && !self.status.borrow().lost_a_node
+    /// What is at hand, if it may be as good as a connection on which a node is silent.
+    fn as_good(&self) -> Option<Arc<Held>> {
+        let lost_a_node = self.status.borrow().lost_a_node;
+        self.at_hand().filter(|held| held.is_cluster() && !lost_a_node)
     }
 
     /// A call was left unanswered, or the connection is said to have broken: asks the server, or all
@@ -220,8 +221,14 @@ impl Mending {
 
     /// Whether a node is silent on this connection, too, so that callers had better stay where they are.
     async fn is_no_better(&self, held: &Held) -> bool {
-        let as_good = || self.0.upgrade().is_some_and(|keeper| keeper.is_as_good());
-        as_good() && !is_whole(held).await && as_good()
+        let as_good = || self.0.upgrade().and_then(|keeper| keeper.as_good());
+        if as_good().is_none() || in_time(held.clone().is_whole()).await {
+            return false;
+        }
+        match as_good() {
+            Some(old) => in_time(Held::clone(&old).serves_anybody()).await,
+            None => false,
+        }
     }
 
     fn told(&self) -> Told {
@@ -244,9 +251,9 @@ impl Drop for Mending {
     }
 }
 
-async fn is_whole(held: &Held) -> bool {
-    let mut connection = held.clone();
-    timeout(PATIENCE, connection.is_whole()).await.unwrap_or(false)
+/// Whether it turns out so before patience ends.
+async fn in_time(is_so: impl Future<Output = bool>) -> bool {
+    timeout(PATIENCE, is_so).await.unwrap_or(false)
 }
 
 /// The task that asks a suspect server whether it is there.
