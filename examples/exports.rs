@@ -30,7 +30,7 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use keygate::{Gate, verdict::Admission};
+use keygate::{Caller, Gate, verdict::Admission};
 use keygate_tower::KeygateLayer;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -82,10 +82,10 @@ struct Export {
 
 async fn export(
     State(place): State<Arc<Place>>,
-    Extension(admission): Extension<Admission>,
+    Extension(caller): Extension<Caller>,
     Query(asked): Query<Asked>,
 ) -> Body {
-    let export = Export { _inside: place.enter(), admission, asked, sent: 0 };
+    let export = Export { _inside: place.enter(), admission: caller.admission(), asked, sent: 0 };
     export.work().await;
     Body::from_stream(stream::unfold(export, |mut export| async {
         let chunk = export.next().await?;

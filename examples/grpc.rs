@@ -84,7 +84,7 @@ impl orders_server::Orders for Orders {
         &self,
         request: Request<FollowRequest>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let admission: Admission = of_gate::<Admission>(request.extensions())?.clone();
+        let admission: Admission = of_gate::<Caller>(request.extensions())?.admission();
         let id = request.into_inner().id;
         let events = stream::iter(1..=3).then(move |number| {
             let (admission, text) = (admission.clone(), format!("{id} has moved"));

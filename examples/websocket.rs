@@ -12,7 +12,7 @@ use axum::{
     response::{Html, Response},
     routing::{any, get},
 };
-use keygate::{Gate, NewKey, Plans, verdict::Admission, wire::Wire};
+use keygate::{Caller, Gate, NewKey, Plans, verdict::Admission, wire::Wire};
 use keygate_tower::KeygateLayer;
 use tokio::net::TcpListener;
 use tower_http::cors::{Any, CorsLayer};
@@ -60,10 +60,8 @@ fn app(gate: Arc<Gate>) -> Router {
         .route("/", get(|| async { Html(include_str!("websocket/page.html")) }))
 }
 
-async fn upgrade(
-    upgrade: WebSocketUpgrade,
-    Extension(admission): Extension<Admission>,
-) -> Response {
+async fn upgrade(upgrade: WebSocketUpgrade, Extension(caller): Extension<Caller>) -> Response {
+    let admission = caller.admission();
     upgrade.protocols(["echo.v1"]).on_upgrade(|socket| echo(socket, admission))
 }
 

@@ -22,7 +22,7 @@ pub struct NotAdmitted {
 }
 
 macro_rules! extract {
-    ($own:ident, $found:ty) => {
+    ($own:ident, $found:ty, $of:expr) => {
         impl Deref for $own {
             type Target = $found;
 
@@ -36,15 +36,15 @@ macro_rules! extract {
             type Future = future::Ready<Result<Self, NotAdmitted>>;
 
             fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
-                let found = request.extensions().get().cloned().map(Self);
+                let found = request.extensions().get::<keygate::Caller>().map($of).map(Self);
                 future::ready(found.ok_or_else(|| NotAdmitted { path: request.path().to_owned() }))
             }
         }
     };
 }
 
-extract!(Caller, keygate::Caller);
-extract!(Admission, keygate::verdict::Admission);
+extract!(Caller, keygate::Caller, Clone::clone);
+extract!(Admission, keygate::verdict::Admission, keygate::Caller::admission);
 
 impl ResponseError for NotAdmitted {
     // Not when it is made: an `Option` makes it too, and drops it.

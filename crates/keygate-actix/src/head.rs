@@ -2,12 +2,12 @@ use std::{mem, net::IpAddr};
 
 use actix_web::dev::{self, ServiceRequest};
 use actix_web::http::{Uri, header};
-use keygate::verdict::Admission;
+use keygate::Caller;
 use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
 
-/// The head of a request, shown to the gate, and a copy of the admission in its extensions: they are
+/// The head of a request, shown to the gate, and a copy of the caller in its extensions: they are
 /// in a cell, and lend nothing for as long as the gate looks.
-pub(crate) struct Head<'r>(pub(crate) &'r mut ServiceRequest, pub(crate) Option<Admission>);
+pub(crate) struct Head<'r>(pub(crate) &'r mut ServiceRequest, pub(crate) Option<Caller>);
 
 impl RequestHead for Head<'_> {
     fn method(&self) -> &str {
@@ -26,7 +26,7 @@ impl RequestHead for Head<'_> {
         self.0.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
+    fn caller(&self) -> Option<&Caller> {
         self.1.as_ref()
     }
 

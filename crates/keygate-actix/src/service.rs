@@ -1,14 +1,12 @@
-use std::{pin::Pin, rc::Rc};
+use std::{pin::Pin, rc::Rc, sync::LazyLock};
 
-use actix_web::body::EitherBody;
 use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, forward_ready};
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{Error, HttpMessage as _, HttpResponse, http::StatusCode};
+use actix_web::{Error, HttpMessage as _, HttpResponse, body::EitherBody, http::StatusCode};
 use keygate::verdict::{Passage, Rejection, Verdict};
-use keygate::wire::Fields;
+use keygate::wire::{FieldName, Fields};
 
-use crate::head::{Answer, Head};
-use crate::{Keygate, ResponseBody};
+use crate::{Keygate, ResponseBody, head::Answer, head::Head};
 
 /// A service behind a gate: what [`Keygate`] makes.
 #[derive(Debug)]
@@ -33,8 +31,8 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let Keygate { gate, requirement, cost } = &self.keys;
-        let admission = request.extensions().get().cloned();
-        let mut head = Head(&mut request, admission);
+        let caller = request.extensions().get().cloned();
+        let mut head = Head(&mut request, caller);
         let presented = gate.present(&head, requirement);
         gate.conceal(&mut head, presented.as_ref());
         let service = Rc::clone(&self.service);
@@ -44,16 +42,13 @@ where
         if let Some(cost) = cost {
             presented = presented.costing(cost(request.head()));
         }
-        // In a box of its own: what an async block has captured and then awaits takes its room twice,
-        // and allocators are slow beyond a kilobyte.
-        let asking = Box::pin(gate.admit(presented));
+        let asking = gate.admit(presented);
         Box::pin(async move {
             let passage = match asking.await {
                 Ok(passage) => passage,
                 Err(rejection) => return Ok(refuse(request, rejection)),
             };
-            request.extensions_mut().insert(passage.caller().clone());
-            request.extensions_mut().insert(passage.admission().clone());
+            request.extensions_mut().insert(passage.caller());
             match service.call(request).await {
                 Ok(response) => Ok(pass(response, Some(passage))),
                 Err(error) => Err(fail(error, passage)),
@@ -94,11 +89,15 @@ fn settle(passage: Passage, head: &ResponseHead) -> (Fields, Verdict) {
     (fields, passage.settle(Some(status)))
 }
 
+/// Parsed once: a name that is none of the usual ones takes longer than its value.
+static NAMES: LazyLock<[HeaderName; FieldName::ALL.len()]> =
+    LazyLock::new(|| FieldName::ALL.map(|name| HeaderName::from_static(name.as_str())));
+
 fn tell<B>(response: &mut HttpResponse<B>, fields: Fields, verdict: Verdict) {
     for (name, value) in fields {
-        if let Some(value) = value.into_made(|text| HeaderValue::try_from(text).ok()) {
-            response.headers_mut().append(HeaderName::from_static(name), value);
-        }
+        let value = value.into_made(|text| HeaderValue::try_from(text).ok());
+        let field = NAMES.get(name.place()).cloned().zip(value);
+        field.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
     }
     let mut extensions = response.extensions_mut();
     // A refusal by middleware further in is the last word on the request.

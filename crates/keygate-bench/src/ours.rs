@@ -17,7 +17,7 @@ use keygate::{
     gate::Presented,
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
     requirement::Requirement,
-    verdict::{Admission, Passage, Verdict},
+    verdict::{Caller, Passage, Verdict},
     wire::RequestHead,
 };
 
@@ -134,7 +134,7 @@ impl RequestHead for Head<'_> {
         self.0.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
+    fn caller(&self) -> Option<&Caller> {
         self.0.extensions.get()
     }
 

@@ -13,19 +13,9 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        own: Option<B>,
-        refusal: String,
-        admission: Option<Admission>,
-    }
-}
-
-impl<B> ResponseBody<B> {
-    pub(crate) fn of_service(body: B, admission: Option<Admission>) -> Self {
-        Self { own: Some(body), refusal: String::new(), admission }
-    }
-
-    pub(crate) fn of_refusal(refusal: String) -> Self {
-        Self { own: None, refusal, admission: None }
+        pub(crate) own: Option<B>,
+        pub(crate) refusal: String,
+        pub(crate) slot: Option<Admission>,
     }
 }
 

@@ -1,11 +1,9 @@
-use std::fmt;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::{fmt, pin::Pin, sync::LazyLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use keygate::port::BoxFuture;
-use keygate::verdict::{Passage, Rejection, Verdict};
-use keygate::wire::Fields;
+use keygate::verdict::{Admission, Passage, Rejection, Verdict};
+use keygate::wire::{FieldName, Fields};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -13,16 +11,28 @@ use crate::{ResponseBody, head::Answer};
 
 pin_project! {
     /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
-    pub struct ResponseFuture<S: Service<Request<B>>, B> {
+    pub struct ResponseFuture<S: Service<Request<B>>, B> { #[pin] pub(crate) stage: Stage<S, B> }
+}
+
+pin_project! {
+    #[project = At]
+    pub(crate) enum Stage<S: Service<Request<B>>, B> {
         // What the gate decides, and the service that waits for it, ready to be called.
-        pub(crate) waiting: Option<(Asking, S, Request<B>)>,
-        #[pin]
-        pub(crate) answer: Option<S::Future>,
-        pub(crate) passage: Option<Passage>,
+        Asking { waiting: Option<(Asking, S, Request<B>)> },
+        Answering { #[pin] answer: S::Future, passage: Option<Passage> },
     }
 }
 
-pub(crate) type Asking = BoxFuture<'static, Result<Passage, Rejection>>;
+pub(crate) type Asking = keygate::port::Answer<'static, Result<Passage, Rejection>>;
+
+impl<S: Service<Request<B>>, B> Stage<S, B> {
+    // Requests are large, and copied by each function that is handed one.
+    #[inline(always)]
+    pub(crate) fn admitted(passage: Passage, service: &mut S, mut request: Request<B>) -> Self {
+        request.extensions_mut().insert(passage.caller());
+        Self::Answering { answer: service.call(request), passage: Some(passage) }
+    }
+}
 
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
@@ -31,34 +41,29 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some((asking, ..)) = this.waiting {
-            let verdict = ready!(asking.as_mut().poll(cx));
-            if let Some((_, mut service, mut request)) = this.waiting.take() {
-                let passage = match verdict {
-                    Ok(passage) => passage,
-                    Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
-                };
-                request.extensions_mut().insert(passage.caller().clone());
-                request.extensions_mut().insert(passage.admission().clone());
-                this.answer.set(Some(service.call(request)));
-                *this.passage = Some(passage);
+        let mut stage = self.project().stage;
+        if let At::Asking { waiting } = stage.as_mut().project()
+            && let Some((asking, ..)) = waiting
+        {
+            let verdict = ready!(Pin::new(asking).poll(cx));
+            let Some((_, mut service, request)) = waiting.take() else { return Poll::Pending };
+            match verdict {
+                Ok(passage) => stage.set(Stage::admitted(passage, &mut service, request)),
+                Err(rejection) => return Poll::Ready(Ok(refuse(rejection))),
             }
         }
         // Nothing is left to poll once a refusal was returned.
-        let answer = ready!(this.answer.as_pin_mut().map_or(Poll::Pending, |it| it.poll(cx)));
-        let Some(passage) = this.passage.take() else {
-            return Poll::Ready(
-                answer.map(|it| it.map(|body| ResponseBody::of_service(body, None))),
-            );
-        };
-        Poll::Ready(match answer {
-            Ok(response) => Ok(settle(response, passage)),
-            Err(error) => {
+        let At::Answering { answer, passage } = stage.project() else { return Poll::Pending };
+        let mut answer = ready!(answer.poll(cx));
+        let slot = passage.take().and_then(|passage| match &mut answer {
+            Ok(response) => tell(response, passage),
+            Err(_) => {
                 passage.settle(None);
-                Err(error)
+                None
             }
-        })
+        });
+        let body = |own| ResponseBody { own: Some(own), refusal: String::new(), slot };
+        Poll::Ready(answer.map(|response| response.map(body)))
     }
 }
 
@@ -68,32 +73,35 @@ impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
     }
 }
 
-fn settle<R>(mut response: Response<R>, passage: Passage) -> Response<ResponseBody<R>> {
+/// Tells what became of the request, and what the body is to hold.
+fn tell<R>(response: &mut Response<R>, passage: Passage) -> Option<Admission> {
     append(response.headers_mut(), passage.fields());
-    let status = passage.status_of(&Answer(&response));
-    let admission = passage.for_body();
+    let (status, slot) = (passage.status_of(&Answer(response)), passage.for_body());
     let verdict = passage.settle(Some(status));
     let extensions = response.extensions_mut();
     // A refusal by a layer further in is the last word on the request.
     if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
         extensions.insert(verdict);
     }
-    response.map(|body| ResponseBody::of_service(body, admission))
+    slot
 }
 
 fn refuse<R>(rejection: Rejection) -> Response<ResponseBody<R>> {
     let reply = rejection.reply();
-    let mut response = Response::new(ResponseBody::of_refusal(reply.body));
+    let mut response = Response::new(ResponseBody { own: None, refusal: reply.body, slot: None });
     *response.status_mut() = reply.status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     append(response.headers_mut(), reply.headers);
     response.extensions_mut().insert(Verdict::Rejected(rejection));
     response
 }
 
+/// Parsed once: a name that is none of the usual ones takes longer than its value.
+static NAMES: LazyLock<[HeaderName; FieldName::ALL.len()]> =
+    LazyLock::new(|| FieldName::ALL.map(|name| HeaderName::from_static(name.as_str())));
+
 fn append(headers: &mut HeaderMap, fields: Fields) {
-    for (name, value) in fields {
-        if let Some(value) = value.into_made(|text| HeaderValue::try_from(text).ok()) {
-            headers.append(HeaderName::from_static(name), value);
-        }
-    }
+    headers.extend(fields.into_iter().filter_map(|(name, value)| {
+        let value = value.into_made(|text| HeaderValue::try_from(text).ok())?;
+        Some((NAMES.get(name.place())?.clone(), value))
+    }));
 }

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderValue, Request, Response, Uri};
-use keygate::verdict::Admission;
+use keygate::Caller;
 use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
 
 /// The head of a request, shown to the gate, and who sent it.
@@ -24,7 +24,7 @@ impl<B> RequestHead for Head<'_, B> {
         self.0.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
+    fn caller(&self) -> Option<&Caller> {
         self.0.extensions().get()
     }
 

@@ -1,12 +1,11 @@
-use std::mem;
+use std::mem::replace;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{
-    KeygateLayer, ResponseBody, ResponseFuture, future::Asking, head::Head, layer::Shared,
-};
+use crate::future::{Asking, ResponseFuture, Stage};
+use crate::{KeygateLayer, ResponseBody, head::Head, layer::Shared};
 
 /// A service behind a gate: what [`KeygateLayer`] makes.
 #[derive(Clone, Debug)]
@@ -28,25 +27,32 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S, B> {
-        // The service that was polled ready is the one to call; its clone waits its turn.
-        let clone = self.inner.clone();
-        let mut ready = mem::replace(&mut self.inner, clone);
-
         let Shared { gate, requirement, cost, peer } = &*self.layer.0;
         let peer = peer(request.extensions());
         let mut head = Head(&mut request, peer);
         let presented = gate.present(&head, requirement);
         gate.conceal(&mut head, presented.as_ref());
         let Some(mut presented) = presented else {
-            let answer = Some(ready.call(request));
-            return ResponseFuture { waiting: None, answer, passage: None };
+            let answer = self.inner.call(request);
+            return ResponseFuture { stage: Stage::Answering { answer, passage: None } };
         };
         if let Some(cost) = cost {
             let (parts, body) = request.into_parts();
             presented = presented.costing(cost(&parts));
             request = Request::from_parts(parts, body);
         }
-        let asking: Asking = Box::pin(gate.admit(presented));
-        ResponseFuture { waiting: Some((asking, ready, request)), answer: None, passage: None }
+        let asking = match gate.admit(presented).at_once() {
+            Ok(Ok(passage)) => {
+                let stage = Stage::admitted(passage, &mut self.inner, request);
+                return ResponseFuture { stage };
+            }
+            // What the service has reserved for this request, it gives back with the refusal.
+            Ok(Err(rejection)) => Asking::ready(Err(rejection)),
+            Err(asking) => asking,
+        };
+        // The service that was polled ready is the one to call; its clone waits its turn.
+        let clone = self.inner.clone();
+        let ready = replace(&mut self.inner, clone);
+        ResponseFuture { stage: Stage::Asking { waiting: Some((asking, ready, request)) } }
     }
 }

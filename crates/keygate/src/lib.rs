@@ -50,6 +50,5 @@ pub use self::{
     key::ApiKey,
     keyring::{Keyring, NewKey},
     plan::Plans,
-    record::Caller,
-    verdict::Verdict,
+    verdict::{Caller, Verdict},
 };

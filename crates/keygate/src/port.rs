@@ -59,6 +59,36 @@ impl<'a, T> Answer<'a, T> {
     pub fn later(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self(State::Later(Box::pin(future)))
     }
+
+    /// The answer if it is there, without a poll: what takes its time is handed back as it was.
+    ///
+    /// # Errors
+    /// The future, if its answer is still to come.
+    ///
+    /// ```
+    /// # use keygate::port::Answer;
+    /// assert_eq!(Answer::ready(1).at_once().ok(), Some(1));
+    /// assert!(Answer::later(async { 2 }).at_once().is_err());
+    /// ```
+    pub fn at_once(self) -> Result<T, Self> {
+        match self.0 {
+            State::Ready(Some(answer)) => Ok(answer),
+            state => Err(Self(state)),
+        }
+    }
+}
+
+impl<T: Send + Unpin + 'static> Answer<'static, T> {
+    /// Goes on with the answer: now if it is there, or else once it is.
+    pub(crate) fn then<U: Send + Unpin + 'static>(
+        self,
+        next: impl FnOnce(T) -> Answer<'static, U> + Send + 'static,
+    ) -> Answer<'static, U> {
+        match self.at_once() {
+            Ok(answer) => next(answer),
+            Err(later) => Answer::later(async move { next(later.await).await }),
+        }
+    }
 }
 
 impl<T: Unpin> Future for Answer<'_, T> {
@@ -137,11 +167,8 @@ impl Error for StoreError {
 ///   others conflict.
 /// - `list_is_complete_and_ordered`: pages by id, each record once, filtered as asked.
 pub trait KeyStore: fmt::Debug + Send + Sync {
-    /// The record with this digest.
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>>;
+    /// The record with this digest. The answer borrows nothing: a request outlives whoever asked.
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found>;
 
     /// The record with this id.
     fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>>;
@@ -155,6 +182,9 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Writes records, all or none.
     fn commit<'a>(&'a self, records: &'a [KeyRecord]) -> Answer<'a, Result<Commit, StoreError>>;
 }
+
+/// The record that was looked for, if there is one.
+pub type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 
 /// How a commit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,8 +269,8 @@ pub struct Charge<'a> {
     pub consumer: &'a ConsumerId,
     /// The lineage of the key.
     pub key: KeyId,
-    /// What counts; never two limits of one name.
-    pub limits: &'a [Limit],
+    /// What counts; never two limits of one name. Shared, for whoever answers later.
+    pub limits: &'a Arc<[Limit]>,
     /// Units to charge. A cost of 0 reads and changes nothing.
     pub cost: u64,
     /// Names the slot that the request takes, if one of the limits is a concurrency and the cost is
@@ -337,7 +367,10 @@ pub enum Owner<'a> {
 pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
     /// charge was made iff all say `within`.
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>>;
+    ///
+    /// The answer borrows nothing, and nothing is decided later than it: a store that answers at once
+    /// has counted when this returns, any other counts when it is polled.
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>>;
 
     /// Corrects what was charged and gives back a slot, as far as each of the limits is concerned. A
     /// fault here is nobody's verdict: it is logged, and a slot comes back by itself later.
@@ -374,4 +407,50 @@ pub trait UsageStore: fmt::Debug + Send + Sync {
     /// When a request last showed this key, whatever became of it; `None` when never, or longer ago
     /// than the store remembers.
     fn last_used(&self, key: KeyId) -> Answer<'_, Result<Option<DateTime<Utc>>, StoreError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::SeqCst},
+        task::Waker,
+    };
+
+    use super::*;
+
+    fn poll_once<T: Unpin>(answer: &mut Answer<'_, T>) -> Poll<T> {
+        Pin::new(answer).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn an_answer_is_taken_once() {
+        let mut answer = Answer::ready(1);
+        assert!(poll_once(&mut answer).is_ready());
+        assert!(poll_once(&mut answer).is_pending());
+        let mut taken = answer.at_once().unwrap_err();
+        assert!(poll_once(&mut taken).is_pending());
+    }
+
+    #[test]
+    fn what_takes_its_time_is_handed_back_unpolled() {
+        let polled = AtomicBool::new(false);
+        let answer = Answer::later(async { polled.store(true, SeqCst) });
+        let answer = answer.at_once().unwrap_err();
+        assert!(!polled.load(SeqCst));
+        pollster::block_on(answer);
+        assert!(polled.load(SeqCst));
+    }
+
+    #[test]
+    fn what_follows_is_there_at_once_only_if_all_of_it_is() {
+        let [ready, later] = [Answer::ready, |it| Answer::later(std::future::ready(it))];
+        assert_eq!(ready(1).then(move |it| ready(it + 1)).at_once().ok(), Some(2));
+        for answer in [
+            ready(1).then(move |it| later(it + 1)),
+            later(1).then(move |it| ready(it + 1)),
+            later(1).then(move |it| later(it + 1)),
+        ] {
+            assert_eq!(pollster::block_on(answer.at_once().unwrap_err()), 2);
+        }
+    }
 }

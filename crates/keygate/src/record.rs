@@ -174,16 +174,15 @@ impl KeyRecord {
 /// An authenticated consumer, with its key, scopes and plan; or an anonymous one, where the gate
 /// admits such.
 ///
-/// Only the gate makes one, by authenticating a request: holding one is proof. Handlers find it in
-/// the request's extensions. Cheap to clone.
+/// Only the gate makes one, by authenticating a request: holding one is proof. Cheap to clone.
 #[derive(Clone)]
-pub struct Caller {
-    identity: Identity,
+pub struct Identity {
+    known: Known,
     plan: Arc<Plan>,
 }
 
 #[derive(Clone)]
-enum Identity {
+enum Known {
     Key(Arc<KeyRecord>),
     /// Nobody in particular, by where the request came from.
     Anonymous {
@@ -192,25 +191,25 @@ enum Identity {
     },
 }
 
-impl Caller {
+impl Identity {
     /// To be called only after [`KeyRecord::authenticate`] agreed.
     pub(crate) fn new(record: Arc<KeyRecord>, plan: Arc<Plan>) -> Self {
-        Self { identity: Identity::Key(record), plan }
+        Self { known: Known::Key(record), plan }
     }
 
     /// Whoever calls without a key; `consumer` names where from.
     pub(crate) fn anonymous(consumer: ConsumerId, plan: Arc<Plan>) -> Self {
         let lineage = KeyId::standing_for(consumer.as_str());
-        Self { identity: Identity::Anonymous { consumer, lineage }, plan }
+        Self { known: Known::Anonymous { consumer, lineage }, plan }
     }
 
     /// Who owns the key. For an anonymous caller, its address: `ip:203.0.113.7`, or the network
     /// `ip:2001:db8:1:2::/64`.
     #[must_use]
     pub fn consumer(&self) -> &ConsumerId {
-        match &self.identity {
-            Identity::Key(record) => &record.consumer,
-            Identity::Anonymous { consumer, .. } => consumer,
+        match &self.known {
+            Known::Key(record) => &record.consumer,
+            Known::Anonymous { consumer, .. } => consumer,
         }
     }
 
@@ -235,9 +234,9 @@ impl Caller {
     /// All the store knows of the key; `None` for an anonymous caller.
     #[must_use]
     pub fn record(&self) -> Option<&Arc<KeyRecord>> {
-        match &self.identity {
-            Identity::Key(record) => Some(record),
-            Identity::Anonymous { .. } => None,
+        match &self.known {
+            Known::Key(record) => Some(record),
+            Known::Anonymous { .. } => None,
         }
     }
 
@@ -256,9 +255,9 @@ impl Caller {
 
     /// Who owns the counters that are kept by key.
     pub(crate) fn lineage(&self) -> KeyId {
-        match &self.identity {
-            Identity::Key(record) => record.lineage,
-            Identity::Anonymous { lineage, .. } => *lineage,
+        match &self.known {
+            Known::Key(record) => record.lineage,
+            Known::Anonymous { lineage, .. } => *lineage,
         }
     }
 
@@ -282,9 +281,9 @@ impl Caller {
     }
 }
 
-impl fmt::Debug for Caller {
+impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller")
+        f.debug_struct("Identity")
             .field("consumer", self.consumer())
             .field("key_id", &self.key_id())
             .field("plan", self.plan.name())

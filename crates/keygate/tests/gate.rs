@@ -37,3 +37,6 @@ mod secrets;
 mod stores;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "gate/turns.rs"]
+mod turns;

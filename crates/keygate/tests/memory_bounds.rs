@@ -37,7 +37,7 @@ fn limits() -> Arc<[Limit]> {
     Arc::clone(plan.unwrap().limits())
 }
 
-fn charge(counters: &MemoryCounters, limits: &[Limit], number: usize, cost: u64) -> bool {
+fn charge(counters: &MemoryCounters, limits: &Arc<[Limit]>, number: usize, cost: u64) -> bool {
     let charge = Charge {
         consumer: &consumer(number),
         key: KeyId::random().unwrap(),
@@ -234,10 +234,10 @@ fn usage_is_swept_after_the_clock_was_set_back() {
 fn a_clock_that_steps_back_finds_what_was_used() {
     let (clock, limits) = (clock(), limits());
     let counters = MemoryCounters::new(Arc::clone(&clock) as _);
-    let quota = &limits[1..];
+    let quota = Arc::from(&limits[1..]);
     let (acme, key) = (consumer(1), KeyId::random().unwrap());
     let used_up = || {
-        let charge = Charge { consumer: &acme, key, limits: quota, cost: 100, slot: None };
+        let charge = Charge { consumer: &acme, key, limits: &quota, cost: 100, slot: None };
         !pollster::block_on(counters.charge(&charge)).unwrap()[0].within
     };
     clock.advance(Duration::from_secs(3_569));

@@ -3,7 +3,10 @@
 use std::{future::pending, pin::pin, task::Poll};
 
 use actix_web::{App, HttpResponse, dev::Service as _, test::init_service, web};
-use keygate::usage::{Outcome, StatusClass};
+use keygate::{
+    usage::{Outcome, StatusClass},
+    verdict::Reason,
+};
 use keygate_actix::Admission;
 
 use crate::{
@@ -27,13 +30,16 @@ async fn an_answer_is_metered_once_by_its_status() {
 }
 
 #[actix_web::test]
-async fn a_call_that_was_never_polled_is_metered_and_not_charged() {
-    let door = Door::of(1).await;
+async fn stores_that_answer_at_once_are_asked_in_the_call() {
+    let door = Door::limited("name = 'parallel', concurrency = 1", |it| it).await;
     let app = App::new().route("/", web::get().to(|| async { "" })).wrap(door.keys());
     let app = init_service(app).await;
-    drop(app.call(door.get("/").to_request()));
-    assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 0)]);
-    assert_eq!(status(&app, door.get("/")).await, 200, "the only unit is still there");
+    let never_polled = app.call(door.get("/").to_request());
+    assert_eq!(status(&app, door.get("/")).await, 429);
+    drop(never_polled);
+    let denied = (Outcome::Denied(Reason::TooManyConcurrent), 1, 0);
+    assert_eq!(door.usage().await, [denied, (Outcome::Aborted, 1, 1)]);
+    assert_eq!(status(&app, door.get("/")).await, 200, "the slot is free again");
 }
 
 #[actix_web::test]

@@ -21,7 +21,8 @@ use keygate::{
     keyring::Issued,
     limit::Readings,
     port::{
-        Answer, Charge, Commit, CounterStore, KeyFilter, KeyStore, Owner, Settlement, StoreError,
+        Answer, Charge, Commit, CounterStore, Found, KeyFilter, KeyStore, Owner, Settlement,
+        StoreError,
     },
     record::KeyRecord,
     usage::Outcome,
@@ -57,6 +58,7 @@ async fn is_refused(door: &Door, keys: Keygate, request: TestRequest, reason: Re
     assert_eq!((answer.status, &answer.text), (reply.status, &reply.body));
     assert_eq!(answer.headers.len(), reply.headers.len(), "{:?}", answer.headers);
     for (name, value) in &reply.headers {
+        let name = name.as_str();
         assert!(answer.values(name).contains(&&**value), "{name} of {:?}", answer.headers);
     }
     let mut expected = before;
@@ -151,7 +153,7 @@ fn fault<'a, T: Send + 'a>() -> Answer<'a, Result<T, StoreError>> {
 }
 
 impl CounterStore for Broken {
-    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, _: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
         fault()
     }
 
@@ -169,10 +171,7 @@ impl CounterStore for Broken {
 }
 
 impl KeyStore for Broken {
-    fn find<'a>(
-        &'a self,
-        _: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn find(&self, _: &KeyDigest) -> Answer<'static, Found> {
         fault()
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -57,7 +58,7 @@ async fn read(subject: &Subject, store: &Store) -> Result<(Vec<Row>, Vec<Name>),
         };
         let [shared, of_keys] = [Partition::Consumer, Partition::Key].map(|partition| {
             let limits = plan.limits().iter().filter(|limit| limit.partition() == partition);
-            limits.cloned().collect::<Vec<Limit>>()
+            limits.cloned().collect::<Arc<[Limit]>>()
         });
         let reader = Reader { store, consumer: &consumer, plan: &name };
         if let Some(any) = keys.first() {
@@ -105,7 +106,7 @@ impl Reader<'_> {
     async fn read(
         &self,
         key: KeyId,
-        limits: &[Limit],
+        limits: &Arc<[Limit]>,
         owner: Option<KeyId>,
     ) -> Result<Vec<Row>, Failure> {
         if limits.is_empty() {

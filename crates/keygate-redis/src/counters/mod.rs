@@ -62,8 +62,10 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 /// How many owners a replica remembers the counters of.
 const REMEMBERED: usize = 65_536;
 
-/// The counters of all replicas.
-pub(crate) struct RedisCounters {
+/// The counters of all replicas. A charge that is under way holds on to them.
+pub(crate) struct RedisCounters(Arc<Counting>);
+
+struct Counting {
     link: Arc<Link>,
     layout: Layout,
     charge: Script,
@@ -90,7 +92,7 @@ impl RedisCounters {
     ) -> Self {
         let (clock, runtime) = (Arc::<RedisClock>::default(), Handle::current());
         let lease = lease.max(SHORTEST_LEASE);
-        Self {
+        Self(Arc::new(Counting {
             held: HeldSlots::new(&link, lease, &runtime),
             settling: Settling::new(
                 &link,
@@ -109,14 +111,16 @@ impl RedisCounters {
             watcher,
             clock,
             seen: Seen::new(REMEMBERED),
-        }
+        }))
     }
 
     /// What settles requests.
     pub(crate) fn settling(&self) -> &Settling {
-        &self.settling
+        &self.0.settling
     }
+}
 
+impl Counting {
     async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
         let begun = now();
         let asked_at = SystemClock.now();
@@ -127,7 +131,7 @@ impl RedisCounters {
             let left = within.saturating_sub(begun.elapsed());
             let first_place = parts.first().map_or(0, Part::first_place);
             let (script, call) = self.call(&parts, wanted.as_ref(), charge.cost, recall);
-            let reply: Vec<u8> = self.link.run(script, call, left).await?;
+            let reply: Vec<u8> = self.link.run(script, &call, left).await?;
             let (found, rest) = Found::before(&reply, wanted.as_ref())?;
             if let (Some(wanted), Some(Found { taken: true, .. })) = (&wanted, &found) {
                 self.held.add(wanted, charge.slot);
@@ -214,28 +218,33 @@ fn conclude(
 }
 
 impl CounterStore for RedisCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
-        Answer::later(async move { Ok(self.guard.run(|within| self.count(charge, within)).await?) })
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
+        let Charge { consumer, key, limits, cost, slot } = *charge;
+        let (it, consumer, limits) = (Arc::clone(&self.0), consumer.clone(), Arc::clone(limits));
+        Answer::later(async move {
+            let charge = Charge { consumer: &consumer, key, limits: &limits, cost, slot };
+            Ok(it.guard.run(|within| it.count(&charge, within)).await?)
+        })
     }
 
     fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
         if let Some(slot) = settlement.slot {
-            self.held.remove(slot);
+            self.0.held.remove(slot);
         }
-        self.settling.send(settlement)
+        self.0.settling.send(settlement)
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        Answer::later(async move { Ok(self.forget(owner, RESET_WITHIN).await?) })
+        Answer::later(async move { Ok(self.0.forget(owner, RESET_WITHIN).await?) })
     }
 
     fn replicas(&self) -> NonZeroU64 {
-        self.watcher.as_ref().map_or(NonZeroU64::MIN, |watcher| watcher.replicas().into())
+        self.0.watcher.as_ref().map_or(NonZeroU64::MIN, |watcher| watcher.replicas().into())
     }
 }
 
 impl fmt::Debug for RedisCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisCounters").field("guard", &self.guard).finish_non_exhaustive()
+        f.debug_struct("RedisCounters").field("guard", &self.0.guard).finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use keygate::{
     key::{KeyDigest, KeyId},
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, Found, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 use redis::cmd;
@@ -42,9 +42,17 @@ const DIGESTS_NAMED: usize = 100;
 pub(crate) struct RedisKeys {
     link: Arc<Link>,
     layout: Layout,
-    finding: Guard,
+    finding: Arc<Finding>,
     pages: Pages,
     commit: Script,
+}
+
+/// What finds a record on the request path. A request that is under way holds on to it.
+#[derive(Debug)]
+struct Finding {
+    link: Arc<Link>,
+    records: String,
+    guard: Guard,
 }
 
 impl RedisKeys {
@@ -54,24 +62,9 @@ impl RedisKeys {
         let pages = Pages::new(Arc::clone(&link), layout.clone());
         let commit =
             Script::new(concat!(include_str!("../common.lua"), include_str!("commit.lua")));
-        let finding = Guard::new(Bounds { deadline: find_within, ..Bounds::default() });
-        Self { link, layout, finding, pages, commit }
-    }
-
-    async fn record(
-        &self,
-        digest: &KeyDigest,
-        within: Duration,
-    ) -> Result<Option<Arc<KeyRecord>>, Fault> {
-        let records = self.layout.records();
-        let mut find = cmd("HGET");
-        find.arg(&records).arg(digest.to_string());
-        let found: Result<Option<Vec<u8>>, Fault> = self.link.query(&find, within).await;
-        let Some(json) = found.map_err(|fault| fault.at(&records))? else { return Ok(None) };
-        read(&json)
-            .filter(|record| record.digest == *digest)
-            .map(|record| Some(Arc::new(record)))
-            .ok_or_else(|| unreadable(&records, digest))
+        let guard = Guard::new(Bounds { deadline: find_within, ..Bounds::default() });
+        let finding = Finding { link: Arc::clone(&link), records: layout.records(), guard };
+        Self { link, layout, finding: Arc::new(finding), pages, commit }
     }
 
     async fn write(&self, records: &[KeyRecord]) -> Result<Commit, Fault> {
@@ -96,14 +89,28 @@ impl RedisKeys {
     }
 }
 
+impl Finding {
+    async fn record(
+        &self,
+        digest: &KeyDigest,
+        within: Duration,
+    ) -> Result<Option<Arc<KeyRecord>>, Fault> {
+        let Self { link, records, .. } = self;
+        let mut find = cmd("HGET");
+        find.arg(records).arg(digest.to_string());
+        let found: Result<Option<Vec<u8>>, Fault> = link.query(&find, within).await;
+        let Some(json) = found.map_err(|fault| fault.at(records))? else { return Ok(None) };
+        read(&json)
+            .filter(|record| record.digest == *digest)
+            .map(|record| Some(Arc::new(record)))
+            .ok_or_else(|| unreadable(records, digest))
+    }
+}
+
 impl KeyStore for RedisKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        Answer::later(
-            async move { Ok(self.finding.run(|within| self.record(digest, within)).await?) },
-        )
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
+        let (it, digest) = (Arc::clone(&self.finding), *digest);
+        Answer::later(async move { Ok(it.guard.run(|within| it.record(&digest, within)).await?) })
     }
 
     fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {

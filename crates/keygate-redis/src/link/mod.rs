@@ -70,7 +70,7 @@ impl Link {
         command: &Cmd,
         within: Duration,
     ) -> Result<T, Fault> {
-        let turn = self.turn(within).await?;
+        let mut turn = self.turn(within).await?;
         let mut connection = turn.connection();
         converted(turn.wait(pin!(sent(&mut connection, command))).await?)
     }
@@ -83,23 +83,23 @@ impl Link {
         args: &[impl ToRedisArgs],
         within: Duration,
     ) -> Result<T, Fault> {
-        self.run(script, script.by_hash(keys, args), within).await
+        self.run(script, &script.by_hash(keys, args), within).await
     }
 
     /// Carries out a call of a script.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
-        by_hash: Cmd,
+        by_hash: &Cmd,
         within: Duration,
     ) -> Result<T, Fault> {
-        let turn = self.turn(within).await?;
+        let mut turn = self.turn(within).await?;
         let mut connection = turn.connection();
         // Pinned here, for a future that is passed on is room for two.
         let answer = pin!(async {
-            match sent(&mut connection, &by_hash).await {
+            match sent(&mut connection, by_hash).await {
                 Err(error) if error.code() == Some("NOSCRIPT") => {
-                    sent(&mut connection, &script.in_full(&by_hash)).await
+                    sent(&mut connection, &script.in_full(by_hash)).await
                 }
                 answer => answer,
             }
@@ -157,7 +157,7 @@ impl Turn<'_> {
         self.held.on(self.lane)
     }
 
-    async fn wait<T>(mut self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
+    async fn wait<T>(&mut self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
         let answer = timeout_at(self.deadline, answer).await.map_err(|_| Fault::Timeout)?;
         self.answered = true;
         answer.map_err(|error| {

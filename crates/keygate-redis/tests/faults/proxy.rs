@@ -77,7 +77,7 @@ async fn a_charge_whose_answer_is_cut_is_a_fault_and_counts_at_most_once() {
 async fn charge(
     counters: &dyn CounterStore,
     key: KeyId,
-    limits: &[Limit],
+    limits: &Arc<[Limit]>,
     cost: u64,
 ) -> Result<Readings, StoreError> {
     let consumer = "acme".parse().unwrap();

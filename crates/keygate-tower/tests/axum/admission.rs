@@ -17,7 +17,8 @@ use crate::{
 #[tokio::test]
 async fn a_handler_charges_message_by_message_until_it_is_refused() {
     let door = Door::of(9).await;
-    let converse = |Extension(admission): Extension<Admission>| async move {
+    let converse = |Extension(caller): Extension<Caller>| async move {
+        let admission = caller.admission();
         for message in 1.. {
             if let Err(rejection) = admission.charge(3).await {
                 return format!("{message}: {}", rejection.reason().code());
@@ -34,7 +35,7 @@ async fn a_handler_charges_message_by_message_until_it_is_refused() {
 async fn a_handler_says_the_cost_once_it_is_known() {
     let door = Door::of(9).await;
     let answer =
-        |Extension(admission): Extension<Admission>| async move { admission.settle_cost(7) };
+        |Extension(caller): Extension<Caller>| async move { caller.admission().settle_cost(7) };
     let app = Router::new().route("/", get(answer)).layer(door.layer());
     let first = send(&app, door.get("/")).await;
     assert_eq!(values(&first, "ratelimit"), [r#""daily";r=8;t=43200"#], "what the gate knew");
@@ -48,8 +49,8 @@ async fn a_request_is_under_way_as_long_as_its_handler_keeps_the_admission() {
     let door = Door::limited("{ name = 'at_once', concurrency = 1 }", |builder| builder).await;
     let kept: Arc<Mutex<Option<Admission>>> = Arc::default();
     let keep = Arc::clone(&kept);
-    let work_on = |Extension(admission): Extension<Admission>| async move {
-        *keep.lock().unwrap() = Some(admission);
+    let work_on = |Extension(caller): Extension<Caller>| async move {
+        *keep.lock().unwrap() = Some(caller.admission());
     };
     let app = Router::new().route("/", get(work_on)).layer(door.layer());
     assert_eq!(status(&app, door.get("/")).await, 200);

@@ -77,22 +77,26 @@ impl Service<Request<()>> for Strict {
 /// Counters that answer nobody until they are released, one charge a permit.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) released: Semaphore,
-    counters: MemoryCounters,
+    pub(crate) released: Arc<Semaphore>,
+    counters: Arc<MemoryCounters>,
 }
 
 impl Held {
     pub(crate) fn new() -> Arc<Self> {
-        let counters = MemoryCounters::new(Arc::new(SystemClock));
-        Arc::new(Self { released: Semaphore::new(0), counters })
+        let counters = Arc::new(MemoryCounters::new(Arc::new(SystemClock)));
+        Arc::new(Self { released: Arc::new(Semaphore::new(0)), counters })
     }
 }
 
 impl CounterStore for Held {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
+        let Charge { consumer, key, limits, cost, slot } = *charge;
+        let (consumer, limits) = (consumer.clone(), Arc::clone(limits));
+        let (released, counters) = (Arc::clone(&self.released), Arc::clone(&self.counters));
         Answer::later(async move {
-            self.released.acquire().await.unwrap().forget();
-            self.counters.charge(charge).await
+            released.acquire().await.unwrap().forget();
+            let consumer = &consumer;
+            counters.charge(&Charge { consumer, key, limits: &limits, cost, slot }).await
         })
     }
 

@@ -3,7 +3,10 @@
 use std::{future::pending, pin::pin};
 
 use http::{Request, Response, StatusCode};
-use keygate::usage::{Outcome, StatusClass};
+use keygate::{
+    usage::{Outcome, StatusClass},
+    verdict::Reason,
+};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
 use crate::{
@@ -49,16 +52,49 @@ async fn an_answer_that_nobody_reads_any_more_stays_metered_once() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_never_polled_is_metered_and_not_charged() {
-    let door = Door::of(1).await;
-    let mut service = door.layer().layer(Strict::default());
+async fn stores_that_answer_at_once_are_asked_in_the_call() {
+    let door = Door::limited("{ name = 'parallel', concurrency = 1 }", |builder| builder).await;
+    let strict = Strict::default();
+    let mut service = door.layer().layer(strict.clone());
+    let request = door.get("/").body(()).unwrap();
+    let never_polled = service.ready().await.unwrap().call(request);
+    assert_eq!(strict.log.counts(), (1, 0), "the service was called");
+    let request = door.get("/").body(()).unwrap();
+    let refused = service.ready().await.unwrap().call(request);
+    let denied = (Outcome::Denied(Reason::TooManyConcurrent), 1, 0);
+    assert_eq!(door.usage().await, [denied]);
+
+    drop((never_polled, refused));
+    assert_eq!(door.usage().await, [denied, (Outcome::Aborted, 1, 1)]);
+    let request = door.get("/").body(()).unwrap();
+    let response = service.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "the slot is free again");
+}
+
+#[tokio::test]
+async fn a_store_that_takes_its_time_is_asked_when_it_is_polled() {
+    let held = Held::new();
+    held.released.add_permits(1);
+    let door = Door::built(1, |builder| builder.counters(held)).await;
+    let strict = Strict::default();
+    let mut service = door.layer().layer(strict.clone());
     let request = door.get("/").body(()).unwrap();
     drop(service.ready().await.unwrap().call(request));
     assert_eq!(door.usage().await, [(Outcome::Aborted, 1, 0)]);
+    assert_eq!(strict.log.counts(), (0, 0));
 
     let request = door.get("/").body(()).unwrap();
     let response = service.ready().await.unwrap().call(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK, "the only unit of the quota is still there");
+}
+
+#[tokio::test]
+async fn a_response_that_was_returned_is_not_returned_again() {
+    let door = Door::of(1).await;
+    let mut service = door.layer().layer(Strict::default());
+    let mut refused = pin!(service.ready().await.unwrap().call(Request::new(())));
+    assert!(poll_once(refused.as_mut()).is_ready());
+    assert!(poll_once(refused.as_mut()).is_pending());
 }
 
 #[tokio::test]

@@ -1,10 +1,7 @@
 //! What is added to requests and responses, and what is left as it was.
 
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use keygate::{
-    Caller, Verdict,
-    verdict::{Admission, Reason},
-};
+use keygate::{Caller, Verdict, verdict::Reason};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{Door, text_of};
@@ -18,7 +15,7 @@ type Answer = Result<Response<String>, ()>;
 async fn teapot(request: Request<()>) -> Answer {
     let caller = request.extensions().get::<Caller>().unwrap();
     assert_eq!(caller.consumer().as_str(), "acme");
-    let admission = request.extensions().get::<Admission>().unwrap();
+    let admission = caller.admission();
     assert_eq!((admission.caller().key_id(), admission.admitted().cost()), (caller.key_id(), 1));
     assert_eq!(request.extensions().get(), Some(&Note("of the request")));
     assert_eq!(request.headers()["x-before"], "kept");
@@ -87,7 +84,6 @@ async fn a_public_request_gets_neither_caller_nor_verdict() {
     let door = Door::built(9, |builder| builder.public_path("/open")).await;
     let service = door.layer().layer(service_fn(|request: Request<()>| async move {
         assert!(request.extensions().get::<Caller>().is_none());
-        assert!(request.extensions().get::<Admission>().is_none());
         Answer::Ok(Response::new(String::new()))
     }));
     let response = service.oneshot(door.get("/open").body(()).unwrap()).await.unwrap();

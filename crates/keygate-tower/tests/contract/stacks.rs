@@ -45,6 +45,19 @@ async fn a_refusal_gives_back_its_place_in_a_concurrency_limit() {
 }
 
 #[tokio::test]
+async fn a_refusal_gives_back_its_place_to_whoever_comes_next() {
+    let door = Door::of(9).await;
+    let strict = Strict::default();
+    let mut refused =
+        ServiceBuilder::new().layer(door.layer()).concurrency_limit(1).service(strict.clone());
+    let mut next = refused.clone();
+    assert_eq!(answer(&mut refused, Request::new(())).await, Ok(StatusCode::UNAUTHORIZED));
+    let request = door.get("/").body(()).unwrap();
+    assert_eq!(answer(&mut next, request).await, Ok(StatusCode::OK));
+    assert_eq!(strict.log.counts(), (1, 0));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_gives_back_its_place_in_a_concurrency_limit() {
     let door = Door::of(9).await;
     let mut service =

@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{Uri, uri::PathAndQuery};
+use keygate::Caller;
 use keygate::verdict::{Admission, Rejection};
 use tonic::{
     Code, Request, Response, Status, Streaming,
@@ -79,7 +80,8 @@ async fn converse(request: Request<Streaming<String>>) -> Result<Response<Replie
 }
 
 fn admission<T>(request: &Request<T>) -> Result<Admission, Status> {
-    request.extensions().get().cloned().ok_or_else(|| Status::internal("behind no gate"))
+    let caller: Option<&Caller> = request.extensions().get();
+    caller.map(Caller::admission).ok_or_else(|| Status::internal("behind no gate"))
 }
 
 /// Replies of one unit each.

@@ -11,7 +11,7 @@ use keygate::{
 pub(crate) struct Broken;
 
 impl CounterStore for Broken {
-    fn charge<'a>(&'a self, _: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, _: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
         Answer::later(std::future::ready(Err(StoreError::new("out of reach"))))
     }
 

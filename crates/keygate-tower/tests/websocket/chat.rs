@@ -8,7 +8,7 @@ use axum::{
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Request, Response as Answer};
-use keygate::{verdict::Admission, wire::Wire};
+use keygate::{Caller, verdict::Admission, wire::Wire};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
@@ -26,10 +26,8 @@ pub(crate) fn app() -> Router {
     Router::new().route("/", any(upgrade))
 }
 
-async fn upgrade(
-    upgrade: WebSocketUpgrade,
-    Extension(admission): Extension<Admission>,
-) -> Response {
+async fn upgrade(upgrade: WebSocketUpgrade, Extension(caller): Extension<Caller>) -> Response {
+    let admission = caller.admission();
     let upgrade = upgrade.protocols(["orders.v1"]);
     let offered: Vec<_> = upgrade.requested_protocols().map(|it| it.to_str().unwrap()).collect();
     let offered = offered.join(", ");

@@ -13,14 +13,14 @@ use hashbrown::DefaultHashBuilder as Hasher;
 
 use super::{
     Settings, Stats,
-    flights::{Flight, Flights, Found},
+    flights::{Flight, Flights},
     held::{Entry, Held, Moment, is_within},
     stats::Tally,
 };
 use crate::{
     clock::{Clock, Timestamp},
     key::KeyDigest,
-    port::{BoxFuture, KeyStore, StoreError},
+    port::{BoxFuture, Found, KeyStore, StoreError},
     record::KeyRecord,
 };
 

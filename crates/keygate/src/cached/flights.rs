@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use futures_util::{
     FutureExt,
     future::{Shared, WeakShared},
@@ -9,12 +7,8 @@ use hashbrown::HashMap;
 use crate::{
     clock::Timestamp,
     key::KeyDigest,
-    port::{BoxFuture, StoreError},
-    record::KeyRecord,
+    port::{BoxFuture, Found},
 };
-
-/// What the store answers.
-pub(super) type Found = Result<Option<Arc<KeyRecord>>, StoreError>;
 
 /// One call of the store, for everybody who waits for it. Whoever is polled drives it, so that it
 /// goes on when the request that began it goes away, and ends when all of them do.

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use hashbrown::DefaultHashBuilder as Hasher;
 use quick_cache::{UnitWeighter, sync::Cache};
 
-use super::{Settings, flights::Found};
-use crate::{clock::Timestamp, key::KeyDigest, record::KeyRecord};
+use super::Settings;
+use crate::{clock::Timestamp, key::KeyDigest, port::Found, record::KeyRecord};
 
 /// For how long after a fault a record is answered without asking again.
 const PAUSE: Duration = Duration::from_millis(100);

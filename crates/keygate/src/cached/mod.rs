@@ -74,7 +74,7 @@ pub use self::{settings::Settings, stats::Stats};
 use crate::{
     clock::{Clock, Timestamp},
     key::{KeyDigest, KeyId},
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, Found, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 
@@ -133,10 +133,7 @@ impl fmt::Debug for CachedKeys {
 }
 
 impl KeyStore for CachedKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
         match self.cache.answer(digest) {
             Some(found) => Answer::ready(Ok(found)),
             None => Answer::later(Arc::clone(&self.cache).ask(*digest)),

@@ -5,8 +5,8 @@ use crate::{
     clock::Timestamp,
     limit::{Correction, Readings},
     plan::{Charged, Limit, Name, OnFailure},
-    port::{Charge, Settlement, SlotId, StoreError},
-    record::Caller,
+    port::{Answer, Charge, Settlement, SlotId, StoreError},
+    record::Identity,
     verdict::{Counted, Reason, Refusal},
 };
 
@@ -30,40 +30,68 @@ impl Taken {
     }
 }
 
+/// What the counters were asked for.
+#[derive(Clone)]
+pub(super) struct Asked {
+    limits: Arc<Charged>,
+    cost: u64,
+    slot: Option<SlotId>,
+}
+
+/// What they answer.
+pub(super) type Counting = Answer<'static, Result<Readings, StoreError>>;
+
 impl Gate {
-    /// Counts an authorized request against all of these limits.
-    pub(super) async fn charge(
+    /// Asks for an authorized request to be counted against all of these limits.
+    pub(super) fn ask(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         limits: Arc<Charged>,
         cost: u64,
-        at: Timestamp,
-    ) -> Result<Taken, Box<Refusal>> {
-        if limits.is_empty() {
-            return Ok(Taken::default());
-        }
+    ) -> Result<(Asked, Counting), Box<Refusal>> {
         if limits.iter().any(|limit| !limit.rule().can_hold(cost)) {
             let violated = never_holding(&limits, cost);
             return Err(Refusal::new(Reason::CostExceedsLimit).violating(violated));
         }
         let slot = self.slot_for(&limits, cost);
-        let taking = Taking { gate: self, caller, limits: &limits, slot };
-        let (consumer, key) = (caller.consumer(), caller.lineage());
-        let charge = Charge { consumer, key, limits: &limits, cost, slot };
-        let answer = self.counters.charge(&charge).await;
-        match answer.and_then(|readings| complete(readings, &limits)) {
-            Ok(readings) => {
-                taking.decided();
-                conclude(Counted::new(limits, readings), false, slot)
-            }
+        let counting = if limits.is_empty() {
+            Answer::ready(Ok(Readings::new()))
+        } else {
+            let (consumer, key) = (caller.consumer(), caller.lineage());
+            self.counters.charge(&Charge { consumer, key, limits: limits.list(), cost, slot })
+        };
+        Ok((Asked { limits, cost, slot }, counting))
+    }
+
+    /// What came of it.
+    pub(super) fn conclude(
+        &self,
+        caller: &Identity,
+        asked: Asked,
+        answer: Result<Readings, StoreError>,
+        at: Timestamp,
+    ) -> Result<Taken, Box<Refusal>> {
+        match answer.and_then(|readings| complete(readings, &asked.limits)) {
+            Ok(readings) => taken(Counted::new(asked.limits, readings), false, asked.slot),
             Err(fault) => {
-                if fault.is_unasked() {
-                    taking.decided();
-                } else {
-                    drop(taking);
+                if !fault.is_unasked() {
+                    self.give_back(caller, &asked);
                 }
-                self.charge_degraded(caller, &limits, cost, at, &fault)
+                self.charge_degraded(caller, &asked.limits, asked.cost, at, &fault)
             }
+        }
+    }
+
+    /// Gives back a slot that may or may not have been taken: nobody knows.
+    fn give_back(&self, caller: &Identity, asked: &Asked) {
+        if asked.slot.is_some() {
+            drop(self.counters.settle(&Settlement {
+                consumer: caller.consumer(),
+                key: caller.lineage(),
+                limits: &asked.limits,
+                correction: Correction::None,
+                slot: asked.slot,
+            }));
         }
     }
 
@@ -71,7 +99,7 @@ impl Gate {
     /// limits at hand decides.
     fn charge_degraded(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         limits: &[Limit],
         cost: u64,
         at: Timestamp,
@@ -94,7 +122,7 @@ impl Gate {
     /// Counts in this process, by this process's part of the limits.
     fn charge_local_share(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         limits: &[Limit],
         cost: u64,
     ) -> Result<Taken, Box<Refusal>> {
@@ -106,8 +134,9 @@ impl Gate {
         }
         let slot = self.slot_for(&limits, cost);
         let (consumer, key) = (caller.consumer(), caller.lineage());
-        let readings = self.local.count(&Charge { consumer, key, limits: &limits, cost, slot });
-        conclude(Counted::new(limits, readings), true, slot)
+        let charge = Charge { consumer, key, limits: limits.list(), cost, slot };
+        let readings = self.local.count(&charge);
+        taken(Counted::new(limits, readings), true, slot)
     }
 
     /// A name for the slot that a charge takes, if it takes one.
@@ -117,33 +146,30 @@ impl Gate {
     }
 }
 
-/// A slot that may or may not be taken, while nobody knows: given back on drop. A client may go away
-/// while its request is decided, and a store may fail after it has counted.
-struct Taking<'c> {
-    gate: &'c Gate,
-    caller: &'c Caller,
-    limits: &'c [Limit],
-    slot: Option<SlotId>,
+/// A charge that is under way. Dropped before it is answered, for a client may go away while its request
+/// is decided, it gives back what it may have taken; also if nobody ever polled it, for a decorator may
+/// have asked its store already.
+pub(super) struct Asking {
+    gate: Arc<Gate>,
+    caller: Identity,
+    asked: Asked,
 }
 
-impl Taking<'_> {
-    /// The slot is taken, and somebody else's now, or was refused, or nobody was asked for it.
-    fn decided(mut self) {
-        self.slot = None;
+impl Asking {
+    /// Nothing, unless it takes a slot.
+    pub(super) fn of(gate: &Arc<Gate>, caller: &Identity, asked: &Asked) -> Option<Self> {
+        let new = || Self { gate: Arc::clone(gate), caller: caller.clone(), asked: asked.clone() };
+        asked.slot.is_some().then(new)
+    }
+
+    pub(super) fn answered(mut self) {
+        self.asked.slot = None;
     }
 }
 
-impl Drop for Taking<'_> {
+impl Drop for Asking {
     fn drop(&mut self) {
-        if self.slot.is_some() {
-            drop(self.gate.counters.settle(&Settlement {
-                consumer: self.caller.consumer(),
-                key: self.caller.lineage(),
-                limits: self.limits,
-                correction: Correction::None,
-                slot: self.slot,
-            }));
-        }
+        self.gate.give_back(&self.caller, &self.asked);
     }
 }
 
@@ -161,7 +187,7 @@ fn complete(readings: Readings, limits: &[Limit]) -> Result<Readings, StoreError
     Err(StoreError::new(format!("{given} readings for a charge of {right} limits")))
 }
 
-fn conclude(counted: Counted, degraded: bool, slot: Option<SlotId>) -> Result<Taken, Box<Refusal>> {
+fn taken(counted: Counted, degraded: bool, slot: Option<SlotId>) -> Result<Taken, Box<Refusal>> {
     if counted.fits() {
         Ok(Taken { counted, degraded, slot })
     } else {

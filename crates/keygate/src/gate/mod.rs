@@ -44,7 +44,7 @@ use crate::{
     keyring::Keyring,
     memory::MemoryCounters,
     plan::{LivePlans, Name, Plans},
-    port::{CounterStore, KeyStore, UsageStore},
+    port::{Answer, CounterStore, KeyStore, UsageStore},
     verdict::{Passage, Rejection},
     wire::Wire,
 };
@@ -135,7 +135,8 @@ impl Gate {
 
     /// Decides about a presented request: the verdict, metered once.
     ///
-    /// The future borrows nothing. Dropped before it is done, the request is metered as aborted.
+    /// The answer borrows nothing. Where the stores answer at once, so does this, and has counted the request
+    /// when it returns. Dropped before it is done, the request is metered as aborted.
     ///
     /// # Errors
     /// The rejection, with the reply to send. A failing store is a verdict too, by the policy of
@@ -143,7 +144,7 @@ impl Gate {
     pub fn admit(
         self: &Arc<Self>,
         presented: Presented,
-    ) -> impl Future<Output = Result<Passage, Rejection>> + Send + use<> {
+    ) -> Answer<'static, Result<Passage, Rejection>> {
         let Presented { requirement, shown, cost, manner } = presented;
         // Before the first poll: a request that is dropped at once was here too.
         let pending = Pending::new(Arc::clone(self), requirement, manner, &shown);

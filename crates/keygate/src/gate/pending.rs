@@ -1,24 +1,29 @@
 use std::{
-    fmt, mem,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
-use super::{Gate, Taken, present::Shown};
+use super::{Gate, Taken, charge::Asking, present::Shown};
 use crate::{
     clock::Timestamp,
     key::KeyDigest,
     limit::Correction,
     plan::{Name, Plan},
-    port::{Settlement, SlotId},
-    record::{Caller, ConsumerId, KeyRecord},
+    port::{Answer, Found, Settlement, SlotId},
+    record::{ConsumerId, Identity, KeyRecord},
     requirement::Requirement,
     usage::{Outcome, UsageEvent},
     verdict::{Admission, Counted, Passage, Reason, Refusal, Rejection},
     wire::{Fields, Manner, ResponseHead},
 };
+
+/// What a gate decides.
+pub(crate) type Decision = Result<Passage, Rejection>;
+
+type Digests = smallvec::IntoIter<[KeyDigest; 1]>;
 
 /// A request at the gate. It is metered exactly once, whatever becomes of it: as refused, as its
 /// admission says, or as aborted when it is dropped before it is decided.
@@ -27,7 +32,7 @@ pub(crate) struct Pending {
     requirement: Arc<Requirement>,
     manner: Manner,
     at: Timestamp,
-    /// The record of a key that is refused for itself.
+    /// The record of a key that is refused for itself, or of a request that is dropped while it is counted.
     record: Option<Arc<KeyRecord>>,
     /// Whether this layer of the gate counts the request, and has not metered it yet.
     counts: AtomicBool,
@@ -40,65 +45,95 @@ impl Pending {
         manner: Manner,
         shown: &Shown,
     ) -> Self {
-        let (at, counts) = (gate.clock.now(), shown.admission_of(gate.number).is_none().into());
+        let (at, counts) = (gate.clock.now(), (!shown.was_admitted_by(gate.number)).into());
         Self { gate, requirement, manner, at, record: None, counts }
     }
 
-    /// The checks in their order, from cheap to dear.
-    pub(super) async fn decide(mut self, shown: Shown, cost: u64) -> Result<Passage, Rejection> {
-        if let Some(outer) = shown.admission_of(self.gate.number) {
-            return match self.narrow(outer.caller()) {
-                Ok(()) => Ok(Passage::further(outer.clone())),
-                Err(refusal) => Err(self.refuse(refusal)),
-            };
-        }
-        match self.enter(&shown, cost).await {
-            Ok((caller, taken)) => Ok(Passage::first(Admission::new(caller, cost, taken, self))),
-            Err(refusal) => Err(self.refuse(refusal)),
+    /// The checks in their order, from cheap to dear. What the stores know at once is decided at once.
+    pub(super) fn decide(self, shown: Shown, cost: u64) -> Answer<'static, Decision> {
+        match shown {
+            Shown::Caller(outer) if outer.is_of(self.gate.number) => {
+                Answer::ready(match self.narrow(&outer) {
+                    Ok(()) => Ok(Passage::further(outer.admission())),
+                    Err(refusal) => Err(self.refuse(refusal)),
+                })
+            }
+            // That another gate admitted it is no proof here.
+            Shown::Caller(_) => self.refused(Reason::MissingKey),
+            Shown::Key { digests, .. } => self.find(digests.into_iter(), cost),
+            Shown::Address(consumer) => match self.gate.anonymous(consumer) {
+                Ok(caller) => self.enter(caller, cost),
+                Err(reason) => self.refused(reason),
+            },
+            Shown::Nothing { reason, detail } => self.refused(Refusal::new(reason).detail(detail)),
         }
     }
 
-    async fn enter(&mut self, shown: &Shown, cost: u64) -> Result<(Caller, Taken), Box<Refusal>> {
-        let caller = match shown {
-            Shown::Address(consumer) => self.gate.anonymous(consumer.clone())?,
-            shown => {
-                let (record, digest) = self.gate.find(shown.digests()?, self.at).await?;
-                self.authenticate(record, digest)?
+    /// Looks for the record behind one of the digests that the key may have.
+    fn find(mut self, mut digests: Digests, cost: u64) -> Answer<'static, Decision> {
+        let Some(digest) = digests.next() else { return self.refused(Reason::UnknownKey) };
+        self.gate.keys.find(&digest).then(move |found| {
+            let record = match self.gate.found(found, self.at) {
+                Ok(Some(record)) => record,
+                Ok(None) => return self.find(digests, cost),
+                Err(reason) => return self.refused(reason),
+            };
+            match self.gate.authenticate(&record, &digest, self.at) {
+                Ok(plan) => self.enter(Identity::new(record, plan), cost),
+                Err(reason) => {
+                    self.record = Some(record);
+                    self.refused(reason)
+                }
             }
-        };
+        })
+    }
+
+    /// Authorizes whoever calls, and has the request counted.
+    fn enter(mut self, caller: Identity, cost: u64) -> Answer<'static, Decision> {
         match caller.authorize(self.requirement.scopes()) {
             Ok(()) => {}
             // What visitors may not do needs a key.
-            Err(_) if caller.is_anonymous() => return Err(Reason::MissingKey.into()),
-            Err(reason) => return Err(Refusal::new(reason).caller(caller)),
+            Err(_) if caller.is_anonymous() => return self.refused(Reason::MissingKey),
+            Err(reason) => return self.refused(Refusal::new(reason).caller(caller)),
         }
         let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
-        let charging = Charging { pending: self, caller: &caller };
-        let taken = self.gate.charge(&caller, limits, cost, self.at).await;
-        charging.decided();
-        match taken {
-            Ok(taken) => Ok((caller, taken)),
-            Err(refusal) => Err(refusal.caller(caller)),
+        let (asked, counting) = match self.gate.ask(&caller, limits, cost) {
+            Ok(asked) => asked,
+            Err(refusal) => return self.refused(refusal.caller(caller)),
+        };
+        match counting.at_once() {
+            Ok(answer) => {
+                let taken = self.gate.conclude(&caller, asked, answer, self.at);
+                Answer::ready(self.conclude(caller, cost, taken))
+            }
+            Err(counting) => {
+                // Whoever drops it meanwhile has aborted a request of this key.
+                self.record = caller.record().cloned();
+                let asking = Asking::of(&self.gate, &caller, &asked);
+                Answer::later(async move {
+                    let answer = counting.await;
+                    asking.into_iter().for_each(Asking::answered);
+                    let taken = self.gate.conclude(&caller, asked, answer, self.at);
+                    self.conclude(caller, cost, taken)
+                })
+            }
         }
     }
 
-    fn authenticate(
-        &mut self,
-        record: Arc<KeyRecord>,
-        digest: &KeyDigest,
-    ) -> Result<Caller, Reason> {
-        match self.gate.authenticate(&record, digest, self.at) {
-            Ok(plan) => Ok(Caller::new(record, plan)),
-            Err(reason) => {
-                self.record = Some(record);
-                Err(reason)
-            }
+    fn conclude(self, caller: Identity, cost: u64, taken: Result<Taken, Box<Refusal>>) -> Decision {
+        match taken {
+            Ok(taken) => Ok(Passage::first(Admission::new(caller, cost, taken, self))),
+            Err(refusal) => Err(self.refuse(refusal.caller(caller))),
         }
+    }
+
+    fn refused(self, refusal: impl Into<Box<Refusal>>) -> Answer<'static, Decision> {
+        Answer::ready(Err(self.refuse(refusal.into())))
     }
 
     /// Another layer of this gate on one route: the caller is known and counted already, and only what
     /// this layer demands of its scopes is left to check.
-    fn narrow(&self, caller: &Caller) -> Result<(), Box<Refusal>> {
+    fn narrow(&self, caller: &Identity) -> Result<(), Box<Refusal>> {
         let operation = self.requirement.named_operation();
         if operation.is_some() || self.requirement.units() != Requirement::default().units() {
             tracing::warn!(
@@ -126,28 +161,37 @@ impl Pending {
     /// Charges more of a request that was admitted, if it would still be: who pays by now, and what.
     pub(crate) async fn charge_more(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         cost: u64,
-    ) -> Result<(Caller, Taken), Rejection> {
+    ) -> Result<(Identity, Taken), Rejection> {
         self.try_more(caller, cost).await.map_err(|refusal| self.reject(refusal))
     }
 
-    async fn try_more(&self, caller: &Caller, cost: u64) -> Result<(Caller, Taken), Box<Refusal>> {
-        let now = self.now();
+    async fn try_more(
+        &self,
+        caller: &Identity,
+        cost: u64,
+    ) -> Result<(Identity, Taken), Box<Refusal>> {
+        let (gate, now) = (&self.gate, self.now());
         let caller = match caller.record() {
             Some(record) => {
-                let digests = [record.digest];
-                let (record, digest) = self.gate.find(&digests, now).await?;
-                let plan = self.gate.authenticate(&record, digest, now)?;
-                Caller::new(record, plan)
+                let found = gate.keys.find(&record.digest).await;
+                let record = gate.found(found, now)?.ok_or(Reason::UnknownKey)?;
+                let plan = gate.authenticate(&record, &record.digest, now)?;
+                Identity::new(record, plan)
             }
-            None => self.gate.anonymous(caller.consumer().clone())?,
+            None => gate.anonymous(caller.consumer().clone())?,
         };
         if let Err(reason) = caller.authorize(self.requirement.scopes()) {
             return Err(Refusal::new(reason).caller(caller));
         }
+        // None of them is a concurrency: nothing is to be given back if this is dropped.
         let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
-        match self.gate.charge(&caller, Arc::clone(limits), cost, now).await {
+        let taken = match gate.ask(&caller, Arc::clone(limits), cost) {
+            Ok((asked, counting)) => gate.conclude(&caller, asked, counting.await, now),
+            Err(refusal) => Err(refusal),
+        };
+        match taken {
             Ok(taken) => Ok((caller, taken)),
             Err(refusal) => Err(refusal.caller(caller)),
         }
@@ -167,7 +211,7 @@ impl Pending {
     /// Corrects what was taken, and gives back a slot, where it was counted.
     pub(crate) fn settle(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         taken: &Taken,
         correction: Correction,
         slot: Option<SlotId>,
@@ -237,27 +281,6 @@ impl Drop for Pending {
     }
 }
 
-/// A request that is being charged, and whose caller is not in its [`Pending`]: metered as aborted if
-/// it is dropped.
-struct Charging<'p> {
-    pending: &'p Pending,
-    caller: &'p Caller,
-}
-
-impl Charging<'_> {
-    fn decided(self) {
-        // It holds nothing but references.
-        mem::forget(self);
-    }
-}
-
-impl Drop for Charging<'_> {
-    fn drop(&mut self) {
-        let (pending, record) = (self.pending, self.caller.record());
-        pending.meter(record.map(|it| &**it), Outcome::Aborted, 0, pending.now());
-    }
-}
-
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending")
@@ -268,25 +291,14 @@ impl fmt::Debug for Pending {
 }
 
 impl Gate {
-    /// The record behind one of the digests a key text may have.
-    async fn find<'d>(
-        &self,
-        digests: &'d [KeyDigest],
-        at: Timestamp,
-    ) -> Result<(Arc<KeyRecord>, &'d KeyDigest), Reason> {
-        for digest in digests {
-            match self.keys.find(digest).await {
-                Ok(Some(record)) => return Ok((record, digest)),
-                Ok(None) => {}
-                Err(error) => {
-                    if let Some(requests) = self.without_keys.count(at) {
-                        tracing::error!(%error, requests, "the key store failed; requests are refused");
-                    }
-                    return Err(Reason::KeysUnavailable);
-                }
+    /// What a store said of a key. Its fault is a verdict here.
+    fn found(&self, found: Found, at: Timestamp) -> Result<Option<Arc<KeyRecord>>, Reason> {
+        found.map_err(|error| {
+            if let Some(requests) = self.without_keys.count(at) {
+                tracing::error!(%error, requests, "the key store failed; requests are refused");
             }
-        }
-        Err(Reason::UnknownKey)
+            Reason::KeysUnavailable
+        })
     }
 
     /// The plan of a key that is in use.
@@ -301,9 +313,9 @@ impl Gate {
     }
 
     /// Whoever came without a key, if the gate has a plan for such.
-    fn anonymous(&self, consumer: ConsumerId) -> Result<Caller, Reason> {
+    fn anonymous(&self, consumer: ConsumerId) -> Result<Identity, Reason> {
         let plan = self.anonymous.as_ref().ok_or(Reason::MissingKey)?;
-        Ok(Caller::anonymous(consumer, self.plan_named(plan)?))
+        Ok(Identity::anonymous(consumer, self.plan_named(plan)?))
     }
 
     fn plan_named(&self, plan: &Name) -> Result<Arc<Plan>, Reason> {

@@ -7,7 +7,7 @@ use crate::{
     key::KeyDigest,
     record::ConsumerId,
     requirement::Requirement,
-    verdict::{Admission, Reason, Refusal},
+    verdict::{Caller, Reason},
     wire::{Extraction, Manner, NoCredential, Place, RequestHead, RequestHeadMut, Wire},
 };
 
@@ -25,7 +25,7 @@ pub(super) enum Shown {
     /// A well-formed key, by its digests, newest scheme first, and where it stood.
     Key { digests: SmallVec<[KeyDigest; 1]>, places: SmallVec<[Place; 1]> },
     /// That an outer layer of the same gate admitted it.
-    Admission(Admission),
+    Caller(Caller),
     /// No key, and where the request came from, by the name of that as a consumer.
     Address(ConsumerId),
     /// Nothing that could be a key.
@@ -47,8 +47,8 @@ impl Gate {
             return None;
         }
         let survey = self.wire.survey(request);
-        let shown = match request.admission() {
-            Some(admission) if admission.is_of(self.number) => Shown::Admission(admission.clone()),
+        let shown = match request.caller() {
+            Some(caller) if caller.is_of(self.number) => Shown::Caller(caller.clone()),
             _ => match self.shown(survey.credential) {
                 Shown::Nothing { reason: Reason::MissingKey, detail } => {
                     let nothing = || Shown::Nothing { reason: Reason::MissingKey, detail };
@@ -106,19 +106,8 @@ impl Presented {
 }
 
 impl Shown {
-    /// What an outer layer of this gate admitted. That another gate presented it is no proof here.
-    pub(super) fn admission_of(&self, gate: u64) -> Option<&Admission> {
-        match self {
-            Self::Admission(admission) if admission.is_of(gate) => Some(admission),
-            _ => None,
-        }
-    }
-
-    pub(super) fn digests(&self) -> Result<&[KeyDigest], Box<Refusal>> {
-        match self {
-            Self::Key { digests, .. } => Ok(digests),
-            Self::Nothing { reason, detail } => Err(Refusal::new(*reason).detail(*detail)),
-            Self::Admission(_) | Self::Address(_) => Err(Reason::MissingKey.into()),
-        }
+    /// Whether an outer layer of this gate admitted it. That another gate presented it is no proof here.
+    pub(super) fn was_admitted_by(&self, gate: u64) -> bool {
+        matches!(self, Self::Caller(caller) if caller.is_of(gate))
     }
 }

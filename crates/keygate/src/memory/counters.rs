@@ -120,7 +120,7 @@ impl fmt::Debug for MemoryCounters {
 }
 
 impl CounterStore for MemoryCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
         Answer::ready(Ok(self.count(charge)))
     }
 
@@ -158,12 +158,12 @@ impl Shard {
         let mut owners =
             self.owners(charge.consumer, charge.key, charge.limits, consumer_hash, hasher);
         let mut levels: SmallVec<[Level; 4]> = SmallVec::new();
-        levels
-            .extend(charge.limits.iter().map(|limit| limit.rule().level(owners.state(limit), now)));
+        let limits = || charge.limits.iter().enumerate();
+        levels.extend(limits().map(|(i, limit)| limit.rule().level(owners.state(limit, i), now)));
         let readings = decide(&mut levels, charge.cost);
         if charge.cost > 0 && readings.iter().all(|reading| reading.within) {
-            for (limit, level) in charge.limits.iter().zip(&levels) {
-                owners.keep(limit, level, charge.slot);
+            for ((place, limit), level) in limits().zip(&levels) {
+                owners.keep(limit, place, level, charge.slot);
             }
         }
         readings
@@ -178,18 +178,18 @@ impl Shard {
     ) {
         let Settlement { consumer, key, limits, correction, slot } = *settlement;
         let mut owners = self.owners(consumer, key, limits, consumer_hash, hasher);
-        for limit in limits {
+        for (place, limit) in limits.iter().enumerate() {
             if limit.is_concurrency() {
-                owners.release(limit, slot);
+                owners.release(limit, place, slot);
             } else if correction != Correction::None {
-                let mut level = limit.rule().level(owners.state(limit), now);
+                let mut level = limit.rule().level(owners.state(limit, place), now);
                 let before = level.state();
                 level.correct(correction);
                 let refunds = matches!(correction, Correction::Refund { .. });
                 let is_quota = limit.rule().kind() == Kind::Quota;
                 // By a window that was edited since, what is left alone may mean nothing any more.
                 if !(refunds && is_quota && level.state() == before) {
-                    owners.keep(limit, &level, None);
+                    owners.keep(limit, place, &level, None);
                 }
             }
         }
@@ -226,20 +226,21 @@ impl Shard {
     }
 }
 
+/// `place` is that of a limit in its list, and nearly always that of its counter, too.
 impl Owners<'_> {
-    fn state(&mut self, limit: &Limit) -> State {
-        self.of(limit).map(|subject| subject.state(limit)).unwrap_or_default()
+    fn state(&mut self, limit: &Limit, place: usize) -> State {
+        self.of(limit).map(|subject| subject.state(limit, place)).unwrap_or_default()
     }
 
-    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
+    fn keep(&mut self, limit: &Limit, place: usize, level: &Level, slot: Option<SlotId>) {
         if let Some(subject) = self.of(limit) {
-            subject.keep(limit, level, slot);
+            subject.keep(limit, place, level, slot);
         }
     }
 
-    fn release(&mut self, limit: &Limit, slot: Option<SlotId>) {
+    fn release(&mut self, limit: &Limit, place: usize, slot: Option<SlotId>) {
         if let (Some(subject), Some(slot)) = (self.of(limit), slot) {
-            subject.release(limit, slot);
+            subject.release(limit, place, slot);
         }
     }
 
@@ -281,9 +282,16 @@ impl<K> Default for Subjects<K> {
 }
 
 impl Subject {
-    fn state(&self, limit: &Limit) -> State {
-        let counter = self.counters.iter().find(|counter| counter.is(limit));
+    fn state(&self, limit: &Limit, place: usize) -> State {
+        let counter = self.place(limit, place).and_then(|place| self.counters.get(place));
         counter.map(|counter| counter.kept.state()).unwrap_or_default()
+    }
+
+    /// Where the counter of a limit is.
+    fn place(&self, limit: &Limit, likely: usize) -> Option<usize> {
+        let is_there = self.counters.get(likely).is_some_and(|counter| counter.is(limit));
+        let search = || self.counters.iter().position(|counter| counter.is(limit));
+        if is_there { Some(likely) } else { search() }
     }
 
     /// Slots come back by requests that end, not by time.
@@ -297,12 +305,11 @@ impl Subject {
     }
 
     /// Keeps what a charge left, and the slot that it took.
-    fn keep(&mut self, limit: &Limit, level: &Level, slot: Option<SlotId>) {
+    fn keep(&mut self, limit: &Limit, place: usize, level: &Level, slot: Option<SlotId>) {
         if !limit.is_concurrency() {
             self.keep_until = self.keep_until.max(level.keep_until());
         }
-        let known = self.counters.iter().position(|counter| counter.is(limit));
-        let place = known.unwrap_or_else(|| {
+        let place = self.place(limit, place).unwrap_or_else(|| {
             // Once for each limit of a plan, and there may be millions of owners.
             self.counters.reserve_exact(1);
             self.counters.push(Counter::new(limit));
@@ -315,8 +322,8 @@ impl Subject {
         }
     }
 
-    fn release(&mut self, limit: &Limit, slot: SlotId) {
-        let counter = self.counters.iter_mut().find(|counter| counter.is(limit));
+    fn release(&mut self, limit: &Limit, place: usize, slot: SlotId) {
+        let counter = self.place(limit, place).and_then(|place| self.counters.get_mut(place));
         if let Some(Kept::Slots(slots)) = counter.map(|counter| &mut counter.kept) {
             slots.remove(&slot);
         }

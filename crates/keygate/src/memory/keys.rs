@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     key::{KeyDigest, KeyId},
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, Found, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 
@@ -67,10 +67,7 @@ impl fmt::Debug for MemoryKeys {
 }
 
 impl KeyStore for MemoryKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
         let found = self.by_digest.pin().get(digest).cloned();
         Answer::ready(Ok(found))
     }

@@ -122,6 +122,10 @@ impl Charged {
         Arc::new(Self { limits, weighing, last_policy })
     }
 
+    pub(crate) fn list(&self) -> &Arc<[Limit]> {
+        &self.limits
+    }
+
     /// Whether a request takes a slot.
     pub(crate) fn takes_slot(&self) -> bool {
         self.weighing.is_some()

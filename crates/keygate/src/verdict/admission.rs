@@ -6,19 +6,19 @@ use std::{
     },
 };
 
-use super::{Counted, Rejection, Verdict};
+use super::{Caller, Counted, Rejection, Verdict};
 use crate::{
     clock::Timestamp,
     gate::{Pending, Taken},
     limit::Correction,
-    record::Caller,
+    record::Identity,
     usage::Outcome,
     wire::{Fields, ResponseHead},
 };
 
 /// What is known of an admitted request.
 pub struct Admitted {
-    caller: Caller,
+    caller: Identity,
     taken: Taken,
     /// Units so far: what was charged at the gate, and since then by its admissions.
     cost: AtomicU64,
@@ -34,7 +34,7 @@ pub struct Admitted {
 impl Admitted {
     /// Who called.
     #[must_use]
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &Identity {
         &self.caller
     }
 
@@ -57,6 +57,10 @@ impl Admitted {
         self.taken.degraded
     }
 
+    pub(super) fn is_of(&self, gate: u64) -> bool {
+        self.pending.is_of(gate)
+    }
+
     fn conclude(&self) {
         if self.taken.slot.is_some() {
             self.pending.settle(&self.caller, &self.taken, Correction::None, self.taken.slot);
@@ -77,8 +81,8 @@ impl fmt::Debug for Admitted {
     }
 }
 
-/// An admitted request, in the hands of whoever serves it. Handlers find it in the request's
-/// extensions. Cheap to clone.
+/// An admitted request, in the hands of whoever serves it: [`Caller::admission`](super::Caller::admission)
+/// gives it to a handler. Cheap to clone.
 ///
 /// Most handlers need none of it. It is for costs that are not known at the gate: each message of a
 /// stream is [`charge`](Self::charge)d as it comes, and what a request weighed in the end is
@@ -92,7 +96,7 @@ impl fmt::Debug for Admitted {
 pub struct Admission(Arc<Admitted>);
 
 impl Admission {
-    pub(crate) fn new(caller: Caller, cost: u64, taken: Taken, pending: Pending) -> Self {
+    pub(crate) fn new(caller: Identity, cost: u64, taken: Taken, pending: Pending) -> Self {
         Self(Arc::new(Admitted {
             caller,
             taken,
@@ -106,7 +110,7 @@ impl Admission {
 
     /// Who calls.
     #[must_use]
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &Identity {
         self.0.caller()
     }
 
@@ -177,22 +181,23 @@ impl Admission {
         }
     }
 
-    pub(crate) fn is_of(&self, gate: u64) -> bool {
-        self.0.pending.is_of(gate)
+    pub(super) fn of(admitted: &Arc<Admitted>) -> Self {
+        admitted.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(admitted))
     }
 }
 
 impl Clone for Admission {
     fn clone(&self) -> Self {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self::of(&self.0)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         // As for any count of references: what others did must be seen by whoever concludes. Whoever
-        // holds the only one need not count: nobody else is left to clone it.
+        // holds the only one need not count. That a caller makes another one of a request that is over
+        // does no harm: it is metered once, and its slot given back by name.
         let open = &self.0.open;
         if open.load(Ordering::Acquire) == 1 || open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.conclude();
@@ -230,15 +235,15 @@ impl Passage {
         Self { admission, counts: false }
     }
 
-    /// What the handler is handed.
+    /// The request, for whoever serves it.
     pub fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// Who calls.
+    /// Who calls, for the extensions of the request.
     #[must_use]
-    pub fn caller(&self) -> &Caller {
-        self.admission.caller()
+    pub fn caller(&self) -> Caller {
+        Caller::of(&self.admission.0)
     }
 
     /// What is known of the request.

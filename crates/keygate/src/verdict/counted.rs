@@ -15,7 +15,7 @@ pub struct Counted {
 
 impl Counted {
     pub(crate) fn new(charged: Arc<Charged>, readings: Readings) -> Self {
-        Self { charged: Some(charged), readings }
+        Self { charged: (!charged.is_empty()).then_some(charged), readings }
     }
 
     /// Each limit with its reading, in the order of the plan. Empty when nothing was counted.

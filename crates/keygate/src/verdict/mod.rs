@@ -1,6 +1,7 @@
 //! The two verdicts, and why a request is refused.
 
 mod admission;
+mod caller;
 mod counted;
 mod reason;
 mod rejection;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 pub(crate) use self::rejection::Refusal;
 pub use self::{
     admission::{Admission, Admitted, Passage},
+    caller::Caller,
     counted::Counted,
     reason::Reason,
     rejection::Rejection,

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Counted, Reason};
 use crate::{
     plan::Name,
-    record::{Caller, KeyRecord},
+    record::{Identity, KeyRecord},
     requirement::Requirement,
     wire::{Close, GrpcStatus, Manner, Reply, Wire},
 };
@@ -17,7 +17,7 @@ const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
 pub(crate) struct Refusal {
     reason: Reason,
     detail: Option<&'static str>,
-    caller: Option<Caller>,
+    caller: Option<Identity>,
     counted: Counted,
     violated: Vec<Name>,
 }
@@ -56,7 +56,7 @@ impl Refusal {
         self
     }
 
-    pub(crate) fn caller(mut self: Box<Self>, caller: Caller) -> Box<Self> {
+    pub(crate) fn caller(mut self: Box<Self>, caller: Identity) -> Box<Self> {
         self.caller = Some(caller);
         self
     }
@@ -94,7 +94,7 @@ impl Rejection {
 
     /// Who called, if that much was established.
     #[must_use]
-    pub fn caller(&self) -> Option<&Caller> {
+    pub fn caller(&self) -> Option<&Identity> {
         self.refusal.caller.as_ref()
     }
 

@@ -2,13 +2,12 @@
 
 use smallvec::SmallVec;
 
-use super::{
-    Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, reply::CONTENT_TYPE, websocket,
-};
+use super::{FieldName, Manner, RequestHead, RequestHeadMut, Wire, grpc::GrpcDialect, websocket};
 use crate::verdict::Reason;
 
 pub(super) const AUTHORIZATION: &str = "authorization";
 pub(super) const ORIGIN: &str = "origin";
+const CONTENT_TYPE: &str = FieldName::ContentType.as_str();
 pub(super) const PREFLIGHT_METHOD: &str = "access-control-request-method";
 
 /// Headers that mean something else: no key stands in them as their whole value.

@@ -1,19 +1,14 @@
 //! The RateLimit fields (draft-ietf-httpapi-ratelimit-headers, as structured fields of RFC 9651).
 
+use std::marker::PhantomData;
+
 use smallvec::SmallVec;
 
-use super::{FieldValue, Manner, Wire};
+use super::{FieldName, FieldValue, Manner, Wire};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
-/// Header fields to append to a response: names in lower case, values of visible ASCII.
-pub type Fields = SmallVec<[(&'static str, FieldValue); 2]>;
-
-const RATELIMIT: &str = "ratelimit";
-const RATELIMIT_POLICY: &str = "ratelimit-policy";
-const LEGACY_LIMIT: &str = "x-ratelimit-limit";
-const LEGACY_REMAINING: &str = "x-ratelimit-remaining";
-const LEGACY_RESET: &str = "x-ratelimit-reset";
-pub(super) const EXPOSE_HEADERS: &str = "access-control-expose-headers";
+/// Header fields to append to a response: values of visible ASCII.
+pub type Fields = SmallVec<[(FieldName, FieldValue); 2]>;
 
 /// The largest integer of a structured field (RFC 9651, section 3.3.1). Beyond it a parser refuses
 /// the whole field.
@@ -68,21 +63,24 @@ impl Wire {
         };
         if self.rate_limit_fields.draft() {
             fields.push((
-                RATELIMIT_POLICY,
-                charged.last_policy.of(counted, || list(counted, policy)),
+                FieldName::RateLimitPolicy,
+                charged.last_policy.of(counted, || list::<Policy>(counted)),
             ));
-            fields.push((RATELIMIT, list(counted, service_limit).into()));
+            fields.push((FieldName::RateLimit, list::<ServiceLimit>(counted).into()));
         }
         if self.rate_limit_fields.legacy()
             && let Some((limit, reading)) = nearest_to_its_end(counted)
         {
             let reset = whole_seconds(reading.reset_micros);
-            fields.push((LEGACY_LIMIT, limit.rule().capacity().to_string().into()));
-            fields.push((LEGACY_REMAINING, reading.remaining.to_string().into()));
-            fields.push((LEGACY_RESET, reset.to_string().into()));
+            fields.push((FieldName::LegacyLimit, limit.rule().capacity().to_string().into()));
+            fields.push((FieldName::LegacyRemaining, reading.remaining.to_string().into()));
+            fields.push((FieldName::LegacyReset, reset.to_string().into()));
         }
         if manner.cross_origin {
-            fields.push((EXPOSE_HEADERS, self.rate_limit_fields.exposed().to_owned().into()));
+            fields.push((
+                FieldName::ExposeHeaders,
+                self.rate_limit_fields.exposed().to_owned().into(),
+            ));
         }
         fields
     }
@@ -97,18 +95,18 @@ fn nearest_to_its_end(counted: &Counted) -> Option<(&Limit, &Reading)> {
     counted.iter().min_by_key(|(_, reading)| (reading.remaining, u64::MAX - reading.reset_micros))
 }
 
-/// A structured-field list with one item a limit. Names of limits hold no character that would need an
-/// escape.
-fn list<'c>(counted: &'c Counted, item: impl Fn(&'c Limit, &'c Reading) -> Item<'c>) -> String {
-    let items = || counted.iter().map(|(limit, reading)| item(limit, reading));
+/// A structured-field list with one item a limit: its name as a quoted string, and what `T` tells of it.
+/// Names of limits hold no character that would need an escape.
+fn list<T: Telling>(counted: &Counted) -> String {
+    let items = || counted.iter().map(|(limit, reading)| (limit, Item::<T>::new(limit, reading)));
     // Measured first: a string with room to spare is copied, or carries its spare room along.
-    let length = items().map(|item| GAP.len() + item.len()).sum::<usize>();
+    let length = items().map(|(limit, item)| GAP.len() + item.len(limit)).sum::<usize>();
     let mut text = String::with_capacity(length.saturating_sub(GAP.len()));
-    for item in items() {
+    for (limit, item) in items() {
         if !text.is_empty() {
             text.push_str(GAP);
         }
-        item.write(&mut text);
+        item.write(limit, &mut text);
     }
     text
 }
@@ -116,73 +114,82 @@ fn list<'c>(counted: &'c Counted, item: impl Fn(&'c Limit, &'c Reading) -> Item<
 const GAP: &str = ", ";
 const QUOTE: &str = "\"";
 
+/// What is told of a limit: two integers, the second where it has a length of time.
+trait Telling {
+    const FIRST: &str;
+    const SECOND: &str;
+    /// Of a concurrency, instead of the second.
+    const REST: &str;
+
+    fn first(limit: &Limit, reading: &Reading) -> u64;
+
+    fn second(reading: &Reading) -> u64;
+}
+
 /// Slots are told in a unit of their own, and for no length of time.
-fn policy<'c>(limit: &'c Limit, reading: &Reading) -> Item<'c> {
-    let capacity = Parameter::new(";q=", limit.rule().capacity());
-    if limit.is_concurrency() {
-        return Item::new(limit, capacity, None, ";qu=\"concurrent-requests\"");
-    }
-    Item::new(limit, capacity, Some(Parameter::new(";w=", reading.window_seconds)), "")
-}
+struct Policy;
 
-fn service_limit<'c>(limit: &'c Limit, reading: &Reading) -> Item<'c> {
-    let remaining = Parameter::new(";r=", reading.remaining);
-    let reset = || Parameter::new(";t=", whole_seconds(reading.reset_micros));
-    Item::new(limit, remaining, (!limit.is_concurrency()).then(reset), "")
-}
+impl Telling for Policy {
+    const FIRST: &str = ";q=";
+    const SECOND: &str = ";w=";
+    const REST: &str = ";qu=\"concurrent-requests\"";
 
-/// What is told of one limit: its name as a quoted string, and parameters.
-struct Item<'c> {
-    name: &'c str,
-    first: Parameter,
-    second: Option<Parameter>,
-    rest: &'static str,
-}
-
-impl<'c> Item<'c> {
-    fn new(
-        limit: &'c Limit,
-        first: Parameter,
-        second: Option<Parameter>,
-        rest: &'static str,
-    ) -> Self {
-        Self { name: limit.name().as_str(), first, second, rest }
+    fn first(limit: &Limit, _: &Reading) -> u64 {
+        limit.rule().capacity()
     }
 
-    fn len(&self) -> usize {
-        let second = self.second.as_ref().map_or(0, Parameter::len);
-        QUOTE.len() + self.name.len() + QUOTE.len() + self.first.len() + second + self.rest.len()
+    fn second(reading: &Reading) -> u64 {
+        reading.window_seconds
+    }
+}
+
+struct ServiceLimit;
+
+impl Telling for ServiceLimit {
+    const FIRST: &str = ";r=";
+    const SECOND: &str = ";t=";
+    const REST: &str = "";
+
+    fn first(_: &Limit, reading: &Reading) -> u64 {
+        reading.remaining
     }
 
-    fn write(&self, text: &mut String) {
+    fn second(reading: &Reading) -> u64 {
+        whole_seconds(reading.reset_micros)
+    }
+}
+
+struct Item<T> {
+    first: u64,
+    second: Option<u64>,
+    told: PhantomData<T>,
+}
+
+impl<T: Telling> Item<T> {
+    fn new(limit: &Limit, reading: &Reading) -> Self {
+        let second = (!limit.is_concurrency()).then(|| T::second(reading).min(MAX_INTEGER));
+        Self { first: T::first(limit, reading).min(MAX_INTEGER), second, told: PhantomData }
+    }
+
+    fn len(&self, limit: &Limit) -> usize {
+        let second = |value| T::SECOND.len() + digits(value);
+        let name = QUOTE.len() + limit.name().as_str().len() + QUOTE.len();
+        name + T::FIRST.len() + digits(self.first) + self.second.map_or(T::REST.len(), second)
+    }
+
+    fn write(&self, limit: &Limit, text: &mut String) {
+        let mut digits = itoa::Buffer::new();
         text.push_str(QUOTE);
-        text.push_str(self.name);
+        text.push_str(limit.name().as_str());
         text.push_str(QUOTE);
-        self.first.write(text);
-        if let Some(second) = &self.second {
-            second.write(text);
+        text.push_str(T::FIRST);
+        text.push_str(digits.format(self.first));
+        if let Some(second) = self.second {
+            text.push_str(T::SECOND);
+            text.push_str(digits.format(second));
+        } else {
+            text.push_str(T::REST);
         }
-        text.push_str(self.rest);
-    }
-}
-
-struct Parameter {
-    key: &'static str,
-    value: u64,
-}
-
-impl Parameter {
-    fn new(key: &'static str, value: u64) -> Self {
-        Self { key, value: value.min(MAX_INTEGER) }
-    }
-
-    fn len(&self) -> usize {
-        self.key.len() + digits(self.value)
-    }
-
-    fn write(&self, text: &mut String) {
-        text.push_str(self.key);
-        text.push_str(itoa::Buffer::new().format(self.value));
     }
 }
 

@@ -54,7 +54,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::verdict::Admission;
+    use crate::verdict::Caller;
 
     const PROXY: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
 
@@ -77,7 +77,7 @@ mod tests {
             self.1.iter().map(|(name, value)| (*name, value.as_bytes()))
         }
 
-        fn admission(&self) -> Option<&Admission> {
+        fn caller(&self) -> Option<&Caller> {
             None
         }
 

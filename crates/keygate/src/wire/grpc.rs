@@ -5,16 +5,12 @@ use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    Reply, ResponseHead, Wire, details,
-    fields::EXPOSE_HEADERS,
-    reply::{CONTENT_TYPE, Row, micros},
+    FieldName, Reply, ResponseHead, Wire, details,
+    reply::{Row, micros},
 };
 use crate::verdict::Rejection;
 
 const GRPC: &str = "application/grpc";
-const GRPC_STATUS: &str = "grpc-status";
-const GRPC_MESSAGE: &str = "grpc-message";
-const GRPC_DETAILS: &str = "grpc-status-details-bin";
 const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin";
 
 /// What stays as it is in a `grpc-message`: all of ASCII but control characters and `%`.
@@ -110,7 +106,7 @@ pub struct GrpcStatus {
 /// code that is unknown. Where it succeeds, or fails later, the code comes after the body: nothing
 /// but 200 is known then.
 pub(super) fn answered_status(response: &impl ResponseHead) -> u16 {
-    match (response.status(), response.header(GRPC_STATUS)) {
+    match (response.status(), response.header(FieldName::GrpcStatus.as_str())) {
         (200, Some(code)) => http_status(code),
         (status, _) => status,
     }
@@ -154,12 +150,13 @@ impl Wire {
         let status = GrpcStatus::of(rejection);
         let mut headers = self.fields(rejection.counted(), rejection.manner());
         if rejection.manner().cross_origin {
-            headers.push((EXPOSE_HEADERS, EXPOSED.to_owned().into()));
+            headers.push((FieldName::ExposeHeaders, EXPOSED.to_owned().into()));
         }
-        headers.push((CONTENT_TYPE, dialect.content_type().to_owned().into()));
-        headers.push((GRPC_STATUS, status.code.to_string().into()));
-        headers.push((GRPC_MESSAGE, escaped(&status.message).into()));
-        headers.push((GRPC_DETAILS, BASE64_STANDARD_NO_PAD.encode(status.details).into()));
+        headers.push((FieldName::ContentType, dialect.content_type().to_owned().into()));
+        headers.push((FieldName::GrpcStatus, status.code.to_string().into()));
+        headers.push((FieldName::GrpcMessage, escaped(&status.message).into()));
+        headers
+            .push((FieldName::GrpcDetails, BASE64_STANDARD_NO_PAD.encode(status.details).into()));
         Reply { status: 200, headers, body: String::new() }
     }
 }
@@ -194,7 +191,7 @@ mod tests {
         }
 
         fn header(&self, name: &str) -> Option<&[u8]> {
-            self.1.filter(|_| name == GRPC_STATUS).map(str::as_bytes)
+            self.1.filter(|_| name == FieldName::GrpcStatus.as_str()).map(str::as_bytes)
         }
     }
 
@@ -205,7 +202,7 @@ mod tests {
         Rejection::new(refusal, requirement, wire, manner).reply()
     }
 
-    fn values<'f>(fields: &'f Fields, name: &str) -> Vec<&'f str> {
+    fn values(fields: &Fields, name: FieldName) -> Vec<&str> {
         fields.iter().filter(|(it, _)| *it == name).map(|(_, value)| &**value).collect()
     }
 
@@ -217,7 +214,7 @@ mod tests {
             .headers
             .iter()
             .map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+                (HeaderName::from_static(name.as_str()), HeaderValue::from_str(value).unwrap())
             })
             .collect();
         Status::from_header_map(&headers).unwrap()
@@ -316,15 +313,15 @@ mod tests {
     fn a_counted_refusal_tells_its_limits_too() {
         let reply = reply(GrpcDialect::Http2, exhausted([Some(1), Some(1)]), false);
         let told = r#""burst";r=0;t=1, "daily";r=0;t=1"#;
-        assert_eq!(values(&reply.headers, "ratelimit"), [told]);
-        assert!(values(&reply.headers, "retry-after").is_empty());
-        assert!(values(&reply.headers, EXPOSE_HEADERS).is_empty());
+        assert_eq!(values(&reply.headers, FieldName::RateLimit), [told]);
+        assert!(values(&reply.headers, FieldName::RetryAfter).is_empty());
+        assert!(values(&reply.headers, FieldName::ExposeHeaders).is_empty());
     }
 
     #[test]
     fn a_script_of_another_origin_may_read_the_status() {
         let reply = reply(GrpcDialect::Web, Reason::UnknownKey.into(), true);
-        assert_eq!(values(&reply.headers, EXPOSE_HEADERS), [EXPOSED]);
+        assert_eq!(values(&reply.headers, FieldName::ExposeHeaders), [EXPOSED]);
     }
 
     #[test]
@@ -347,7 +344,7 @@ mod tests {
         ] {
             let dialect = GrpcDialect::of(asked.as_bytes()).unwrap();
             let reply = reply(dialect, Reason::UnknownKey.into(), false);
-            assert_eq!(values(&reply.headers, CONTENT_TYPE), [answered], "{asked}");
+            assert_eq!(values(&reply.headers, FieldName::ContentType), [answered], "{asked}");
         }
     }
 

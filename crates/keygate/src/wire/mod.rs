@@ -9,6 +9,7 @@ mod fields;
 mod forwarded;
 mod grpc;
 mod manner;
+mod name;
 mod policy;
 mod reply;
 mod value;
@@ -16,7 +17,7 @@ mod websocket;
 
 use std::net::IpAddr;
 
-use crate::{address::TrustedProxies, verdict::Admission};
+use crate::{address::TrustedProxies, verdict::Caller};
 
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
@@ -27,6 +28,7 @@ pub use self::{
     fields::{Fields, RateLimitFields},
     forwarded::ProxyHeader,
     grpc::GrpcStatus,
+    name::FieldName,
     reply::Reply,
     value::FieldValue,
     websocket::Close,
@@ -46,8 +48,8 @@ pub trait RequestHead {
     /// Every header line, in order, its name in lower case.
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])>;
 
-    /// The admission that an outer layer put into the request's extensions.
-    fn admission(&self) -> Option<&Admission>;
+    /// Who calls, if an outer layer put that into the request's extensions.
+    fn caller(&self) -> Option<&Caller>;
 
     /// The address at the other end of the connection, if the server tells.
     fn peer(&self) -> Option<IpAddr>;

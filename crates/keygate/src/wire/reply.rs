@@ -4,21 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{
-    API_KEY, Fields, Wire,
-    fields::{EXPOSE_HEADERS, whole_seconds},
-    grpc::GrpcCode,
-};
+use super::{API_KEY, FieldName, Fields, Wire, fields::whole_seconds, grpc::GrpcCode};
 use crate::{
     plan::Name,
     scope::ScopeQuery,
     verdict::{Reason, Rejection},
 };
 
-pub(super) const CONTENT_TYPE: &str = "content-type";
 const PROBLEM_JSON: &str = "application/problem+json";
-pub(super) const RETRY_AFTER: &str = "retry-after";
-const WWW_AUTHENTICATE: &str = "www-authenticate";
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -155,18 +148,19 @@ impl Wire {
         };
         let mut headers = self.fields(rejection.counted(), rejection.manner());
         if let Some(exposed) = row.exposed().filter(|_| rejection.manner().cross_origin) {
-            headers.push((EXPOSE_HEADERS, exposed.to_owned().into()));
+            headers.push((FieldName::ExposeHeaders, exposed.to_owned().into()));
         }
-        headers.push((CONTENT_TYPE, PROBLEM_JSON.to_owned().into()));
+        headers.push((FieldName::ContentType, PROBLEM_JSON.to_owned().into()));
         if let Some(error) = row.challenge {
             let parameters = self.challenge_parameters(error, rejection);
             let challenges =
                 self.challenged().iter().map(|scheme| format!("{scheme} {parameters}"));
-            headers.extend(challenges.map(|challenge| (WWW_AUTHENTICATE, challenge.into())));
+            headers
+                .extend(challenges.map(|challenge| (FieldName::WwwAuthenticate, challenge.into())));
         }
         if let Some(wait) = rejection.retry_after() {
             let seconds = whole_seconds(micros(wait)).max(1);
-            headers.push((RETRY_AFTER, seconds.to_string().into()));
+            headers.push((FieldName::RetryAfter, seconds.to_string().into()));
         }
         // A struct of text and numbers always serializes.
         let body = serde_json::to_string(&problem).unwrap_or_default();

@@ -1,10 +1,6 @@
 //! WebSockets (RFC 6455): keys among the subprotocols of a handshake, and what closes a connection.
 
-use super::{
-    RequestHead, Wire,
-    fields::whole_seconds,
-    reply::{RETRY_AFTER, micros},
-};
+use super::{RequestHead, Wire, fields::whole_seconds, reply::micros};
 use crate::verdict::Rejection;
 
 pub(super) const PROTOCOL: &str = "sec-websocket-protocol";
@@ -49,7 +45,7 @@ impl Close {
             return Self { code: POLICY_VIOLATION, reason: word.to_owned() };
         };
         let seconds = whole_seconds(micros(wait)).max(1);
-        Self { code: TRY_AGAIN_LATER, reason: format!("{word}; {RETRY_AFTER}={seconds}") }
+        Self { code: TRY_AGAIN_LATER, reason: format!("{word}; retry-after={seconds}") }
     }
 }
 

@@ -130,7 +130,10 @@ pub(crate) const COUNTER_FAULTS: &[(CounterFault, &str)] = &[
 
 /// Counters in memory that do one thing wrong.
 #[derive(Debug)]
-struct BrokenCounters {
+struct BrokenCounters(Arc<Broken>);
+
+#[derive(Debug)]
+struct Broken {
     fault: CounterFault,
     inner: MemoryCounters,
     seen: Mutex<Seen>,
@@ -154,15 +157,14 @@ pub(crate) fn broken_counters(fault: CounterFault) -> Counters {
         F::TurnsOverEarly => Arc::new(Fast(Arc::clone(&clock))),
         _ => Arc::clone(&clock) as _,
     };
-    let store = Arc::new(BrokenCounters {
+    let counted = Arc::new(Broken {
         fault,
         inner: MemoryCounters::new(counting),
         seen: Mutex::default(),
         held: Held::default(),
     });
-    let counted = Arc::clone(&store);
     Counters {
-        store,
+        store: Arc::new(BrokenCounters(Arc::clone(&counted))),
         clock,
         together: Together::RoundRobin,
         owners: Box::new(move || Some(counted.owners())),
@@ -180,52 +182,59 @@ impl Clock for Fast {
 }
 
 impl CounterStore for BrokenCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
+        let Charge { consumer, key, limits, cost, slot } = *charge;
+        let (it, consumer, limits) = (Arc::clone(&self.0), consumer.clone(), Arc::clone(limits));
         Answer::later(async move {
-            let charges = {
-                let mut seen = self.seen.lock().unwrap();
-                seen.charges += 1;
-                if charge.cost > 0 {
-                    seen.owners.insert(charge.consumer.to_string());
-                }
-                seen.charges
-            };
-            let readings = self.count(charge, charges).await?;
-            Ok(self.distort(charge, readings))
+            it.charge(&Charge { consumer: &consumer, key, limits: &limits, cost, slot }).await
         })
     }
 
     fn settle(&self, settlement: &Settlement<'_>) -> Answer<'static, ()> {
-        settle_with(self.fault, &self.inner, &self.held, settlement);
+        settle_with(self.0.fault, &self.0.inner, &self.0.held, settlement);
         Answer::ready(())
     }
 
     fn reset<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, Result<(), StoreError>> {
-        match (self.fault, owner) {
+        let it = &*self.0;
+        match (it.fault, owner) {
             (F::ResetsNothing, _) => Answer::ready(Ok(())),
             (F::ResetsTheConsumerWithAKey, Owner::Key { consumer, .. }) => {
-                self.inner.reset(Owner::Consumer(consumer))
+                it.inner.reset(Owner::Consumer(consumer))
             }
             (F::ResetsSlots, Owner::Consumer(consumer)) => {
-                self.held.release_all(consumer, &self.inner);
-                self.inner.reset(owner)
+                it.held.release_all(consumer, &it.inner);
+                it.inner.reset(owner)
             }
-            _ => self.inner.reset(owner),
+            _ => it.inner.reset(owner),
         }
     }
 
     fn replicas(&self) -> NonZeroU64 {
-        self.inner.replicas()
+        self.0.inner.replicas()
     }
 }
 
-impl BrokenCounters {
+impl Broken {
     fn owners(&self) -> usize {
         self.inner.forget_idle();
         match self.fault {
             F::NeverForgets => self.seen.lock().unwrap().owners.len(),
             _ => self.inner.subjects(),
         }
+    }
+
+    async fn charge(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
+        let charges = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.charges += 1;
+            if charge.cost > 0 {
+                seen.owners.insert(charge.consumer.to_string());
+            }
+            seen.charges
+        };
+        let readings = self.count(charge, charges).await?;
+        Ok(self.distort(charge, readings))
     }
 
     /// What is done wrong while counting.
@@ -294,7 +303,7 @@ impl BrokenCounters {
             *refusals += 1;
             *refusals
         });
-        for (reading, limit) in readings.iter_mut().zip(charge.limits) {
+        for (reading, limit) in readings.iter_mut().zip(charge.limits.iter()) {
             let waits = reading.retry_micros.filter(|retry| *retry > 0);
             match self.fault {
                 F::AdmitsOneMoreThanTheBurst if refusals == Some(1) => reading.within = true,
@@ -330,8 +339,8 @@ impl BrokenCounters {
     /// Every limit is charged, whatever the others say.
     async fn limit_by_limit(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
         let mut readings = Readings::new();
-        for limit in charge.limits {
-            let limits = std::slice::from_ref(limit);
+        for limit in charge.limits.iter() {
+            let limits = &Arc::from([limit.clone()]);
             readings.extend(self.inner.charge(&Charge { limits, ..*charge }).await?);
         }
         Ok(readings)
@@ -356,8 +365,9 @@ impl BrokenCounters {
     async fn whatever_the_slots(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
         let (slots, others): (Vec<_>, Vec<_>) =
             charge.limits.iter().cloned().partition(Limit::is_concurrency);
-        let counted = self.with_limits(charge, &others).await?;
-        let free = self.inner.charge(&Charge { limits: &slots, cost: 0, ..*charge }).await?;
+        let counted = self.with_limits(charge, &others.into()).await?;
+        let charge_of_slots = Charge { limits: &slots.into(), cost: 0, ..*charge };
+        let free = self.inner.charge(&charge_of_slots).await?;
         let (mut counted, mut free) = (counted.into_iter(), free.into_iter());
         let reading = |limit: &Limit| {
             if limit.is_concurrency() { free.next() } else { counted.next() }
@@ -377,14 +387,14 @@ impl BrokenCounters {
     async fn with_limits(
         &self,
         charge: &Charge<'_>,
-        limits: &[Limit],
+        limits: &Arc<[Limit]>,
     ) -> Result<Readings, StoreError> {
         self.inner.charge(&Charge { limits, ..*charge }).await
     }
 }
 
 /// The same limits under other names. Two of one name are told apart by their place.
-fn renamed(limits: &[Limit], name: impl Fn(&Limit) -> String) -> Vec<Limit> {
+fn renamed(limits: &[Limit], name: impl Fn(&Limit) -> String) -> Arc<[Limit]> {
     let rename = |(place, limit): (usize, &Limit)| {
         let suffix = if place == 0 { String::new() } else { place.to_string() };
         rebuilt(limit, format!("{}{suffix}", name(limit)), limit.rule().capacity())
@@ -393,7 +403,7 @@ fn renamed(limits: &[Limit], name: impl Fn(&Limit) -> String) -> Vec<Limit> {
 }
 
 /// The same limits with rates of twice the burst.
-fn doubled(limits: &[Limit]) -> Vec<Limit> {
+fn doubled(limits: &[Limit]) -> Arc<[Limit]> {
     let double = |limit: &Limit| {
         let times = if matches!(limit.rule(), Rule::Rate(_)) { 2 } else { 1 };
         rebuilt(limit, limit.name().to_string(), limit.rule().capacity() * times)

@@ -6,7 +6,7 @@ use std::{
 use keygate::{
     key::{Digester, KeyDigest, KeyId},
     memory::MemoryKeys,
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, Found, KeyFilter, KeyStore, StoreError},
     record::{KeyRecord, KeyStatus},
 };
 
@@ -123,16 +123,11 @@ impl BrokenKeys {
 }
 
 impl KeyStore for BrokenKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
-        Answer::later(async move {
-            match self.inner.find(digest).await? {
-                None if self.fault == F::FaultsOnTheUnknown => Err(StoreError::new("no such row")),
-                Some(record) if self.fault == F::FindsStaleRecords => Ok(Some(self.stale(record))),
-                found => Ok(found),
-            }
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
+        Answer::ready(match pollster::block_on(self.inner.find(digest)) {
+            Ok(None) if self.fault == F::FaultsOnTheUnknown => Err(StoreError::new("no such row")),
+            Ok(Some(record)) if self.fault == F::FindsStaleRecords => Ok(Some(self.stale(record))),
+            found => found,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a counter store does wrong when it takes and gives back slots, and when it corrects.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use keygate::{
     key::KeyId,
@@ -68,8 +68,8 @@ pub(super) fn take_by_weight(counters: &MemoryCounters, charge: &Charge<'_>) {
 
 /// Takes the slots of a charge that was refused.
 pub(super) fn take_anyway(counters: &MemoryCounters, charge: &Charge<'_>) {
-    for limit in slots_of(charge.limits) {
-        count(counters, &Charge { limits: &[limit], ..*charge });
+    for limit in slots_of(charge.limits).iter() {
+        count(counters, &Charge { limits: &Arc::from([limit.clone()]), ..*charge });
     }
 }
 
@@ -116,13 +116,13 @@ fn falsified(fault: F, counters: &MemoryCounters, settlement: &Settlement<'_>) -
 /// What would fit all limits now.
 fn room(counters: &MemoryCounters, settlement: &Settlement<'_>) -> u64 {
     let Settlement { consumer, key, limits, .. } = *settlement;
-    let limits: Vec<_> = limits.iter().filter(|limit| !limit.is_concurrency()).cloned().collect();
+    let limits: Arc<_> = limits.iter().filter(|limit| !limit.is_concurrency()).cloned().collect();
     let charge = Charge { consumer, key, limits: &limits, cost: 0, slot: None };
     let readings = pollster::block_on(counters.charge(&charge)).unwrap();
     readings.iter().map(|reading| reading.remaining).min().unwrap()
 }
 
-fn slots_of(limits: &[Limit]) -> Vec<Limit> {
+fn slots_of(limits: &[Limit]) -> Arc<[Limit]> {
     limits.iter().filter(|limit| limit.is_concurrency()).cloned().collect()
 }
 

@@ -10,7 +10,7 @@ use keygate::{
     plan::Plans,
     port::{KeyFilter, KeyStore},
     requirement::Requirement,
-    verdict::{Admission, Passage, Reason, Rejection},
+    verdict::{Caller, Passage, Reason, Rejection},
     wire::RequestHead,
 };
 
@@ -104,7 +104,7 @@ impl RequestHead for Request {
         std::iter::once(("authorization", self.0.as_bytes()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
+    fn caller(&self) -> Option<&Caller> {
         None
     }
 

@@ -16,7 +16,7 @@ use keygate::{
     memory::{MemoryCounters, MemoryKeys},
     requirement::Requirement,
     usage::{Outcome, StatusClass},
-    verdict::{Admission, Passage, Reason},
+    verdict::{Caller, Passage, Reason},
 };
 
 use crate::{
@@ -102,8 +102,8 @@ fn answer(passage: Passage) {
 }
 
 /// The request as an inner layer sees it.
-fn inner(admission: &Admission) -> Request {
-    Request { admission: Some(admission.clone()), ..Request::get("/orders") }
+fn inner(caller: Caller) -> Request {
+    Request { caller: Some(caller), ..Request::get("/orders") }
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn layers_of_one_gate_share_one_slot() {
     let bench = Bench::new();
     let request = bench.key("free");
     let outer = bench.enter(&request);
-    let within = bench.desk.ask(&inner(outer.admission()), &any_key()).unwrap();
+    let within = bench.desk.ask(&inner(outer.caller()), &any_key()).unwrap();
     assert_eq!(bench.free(&request), 1);
     assert!(within.for_body().is_none(), "the outer layer's body holds it");
     bench.desk.metered();
@@ -355,7 +355,7 @@ fn a_refusal_of_an_inner_layer_does_not_end_the_request() {
     let request = bench.key("free");
     let outer = bench.enter(&request);
     let scoped = Arc::new(Requirement::default().require("orders:write").unwrap());
-    let refused = bench.desk.ask(&inner(outer.admission()), &scoped).unwrap_err();
+    let refused = bench.desk.ask(&inner(outer.caller()), &scoped).unwrap_err();
     assert_eq!(refused.reason(), Reason::InsufficientScope);
     assert_eq!(bench.free(&request), 1);
     answer(outer);

@@ -70,7 +70,7 @@ fn assert_unavailable(rejection: &Rejection, code: &str) {
     assert_eq!(rejection.reason().code(), code);
     let reply = rejection.reply();
     assert_eq!(reply.status, 503);
-    let names: Vec<_> = reply.headers.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["content-type", "retry-after"]);
     assert_eq!(field(&reply.headers, "retry-after"), Some("1"));
     let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap();

@@ -11,7 +11,7 @@ use keygate::{
     keyring::NewKey,
     requirement::Requirement,
     usage::{Outcome, StatusClass},
-    verdict::{Admission, Passage, Reason},
+    verdict::{Passage, Reason},
 };
 
 use crate::{
@@ -242,8 +242,7 @@ fn an_inner_layer_settles_the_cost_of_the_one_request() {
     let desk = desk();
     let request = key(&desk, "tokens");
     let outer = enter(&desk, &request, 10);
-    let admission: Admission = outer.admission().clone();
-    let within = Request { admission: Some(admission), ..Request::get("/orders") };
+    let within = Request { caller: Some(outer.caller()), ..Request::get("/orders") };
     let refunding = Arc::new(Requirement::default().refund_on(500..=599));
     let inner = desk.ask(&within, &refunding).unwrap();
     drop(within);

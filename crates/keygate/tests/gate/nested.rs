@@ -7,7 +7,7 @@ use keygate::{
     keyring::NewKey,
     requirement::Requirement,
     usage::{Outcome, StatusClass},
-    verdict::{Admission, Verdict},
+    verdict::{Caller, Verdict},
 };
 
 use crate::support::{Desk, Request, any_key, field};
@@ -28,15 +28,15 @@ fn key(desk: &Desk) -> Request {
 }
 
 /// The request as an inner layer sees it.
-fn inner(admission: &Admission) -> Request {
-    Request { admission: Some(admission.clone()), ..Request::get("/orders") }
+fn inner(caller: Caller) -> Request {
+    Request { caller: Some(caller), ..Request::get("/orders") }
 }
 
 #[test]
 fn an_inner_layer_of_the_same_gate_neither_counts_nor_meters() {
     let desk = desk();
     let outer = desk.ask(&key(&desk), &any_key()).unwrap();
-    let within = inner(outer.admission());
+    let within = inner(outer.caller());
     for _ in 0..5 {
         let second = desk.ask(&within, &Arc::new(Requirement::default().cost(9)));
         let second = second.unwrap();
@@ -61,7 +61,7 @@ fn an_inner_layer_still_checks_scopes() {
     let desk = desk();
     let outer = desk.ask(&key(&desk), &any_key()).unwrap();
     let needs = Requirement::default().require("orders:write").unwrap();
-    let refused = desk.ask(&inner(outer.admission()), &Arc::new(needs));
+    let refused = desk.ask(&inner(outer.caller()), &Arc::new(needs));
     let refused = refused.unwrap_err();
     assert_eq!(refused.reply().status, 403);
     assert_eq!(refused.caller().unwrap().consumer().as_str(), "acme");
@@ -74,7 +74,7 @@ fn an_inner_layer_still_checks_scopes() {
 fn an_inner_layer_does_not_look_at_credentials_again() {
     let desk = desk();
     let outer = desk.ask(&key(&desk), &any_key()).unwrap();
-    let request = inner(outer.admission()).with("x-api-key", "nonsense");
+    let request = inner(outer.caller()).with("x-api-key", "nonsense");
     assert!(desk.ask(&request, &any_key()).is_ok());
 }
 
@@ -82,7 +82,7 @@ fn an_inner_layer_does_not_look_at_credentials_again() {
 fn a_caller_of_another_gate_proves_nothing() {
     let (ours, theirs) = (desk(), desk());
     let stranger = theirs.ask(&key(&theirs), &any_key()).unwrap();
-    let mut request = inner(stranger.admission());
+    let mut request = inner(stranger.caller());
     let refused = ours.ask(&request, &any_key()).unwrap_err();
     assert_eq!(refused.reason().code(), "missing_key");
 
@@ -96,7 +96,7 @@ fn a_caller_of_another_gate_proves_nothing() {
 fn what_one_gate_presented_does_not_let_a_caller_into_another() {
     let (ours, theirs) = (desk(), desk());
     let stranger = theirs.ask(&key(&theirs), &any_key()).unwrap();
-    let presented = theirs.gate.present(&inner(stranger.admission()), &any_key()).unwrap();
+    let presented = theirs.gate.present(&inner(stranger.caller()), &any_key()).unwrap();
     let answer = pollster::block_on(ours.gate.admit(presented));
     assert!(answer.is_err(), "another gate's caller was let in");
 }
@@ -111,6 +111,6 @@ fn gates_of_equal_settings_are_still_two() {
     let request = Request::bearer(key.key.expose());
     let presented = one.present(&request, &any_key()).unwrap();
     let admission = pollster::block_on(one.admit(presented)).unwrap();
-    let presented = two.present(&inner(admission.admission()), &any_key());
+    let presented = two.present(&inner(admission.caller()), &any_key());
     assert!(pollster::block_on(two.admit(presented.unwrap())).is_err());
 }

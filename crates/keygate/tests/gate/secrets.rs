@@ -42,11 +42,11 @@ fn nothing_on_the_path_shows_the_key_or_its_digest() {
     assert_keeps(&format!("{:?}", admission.caller()), &issued);
     assert_keeps(&format!("{:?}", admission.caller().record()), &issued);
     assert_keeps(&format!("{:?}", admission.fields()), &issued);
-    let outer = admission.admission().clone();
+    let outer = admission.caller();
     assert_keeps(&format!("{:?}", admission.settle(Some(200))), &issued);
     let rejection = desk.ask(&request, &any_key()).unwrap_err();
     assert_keeps(&format!("{rejection:?} {:?}", rejection.reply()), &issued);
-    let inner = Request { admission: Some(outer), ..Request::get("/") };
+    let inner = Request { caller: Some(outer), ..Request::get("/") };
     let nested = desk.gate.present(&inner, &any_key()).unwrap();
     assert_keeps(&format!("{nested:?}"), &issued);
     assert_keeps(&format!("{:?} {:?}", desk.gate, desk.gate.keyring()), &issued);

@@ -4,7 +4,7 @@ use std::{
     future::pending,
     num::NonZeroU64,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
@@ -14,6 +14,8 @@ use keygate::{
     memory::MemoryCounters,
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
+
+use crate::rigged::a_turn;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -27,6 +29,8 @@ pub(crate) enum Mood {
     Silent,
     /// They answer without a reading.
     Mute,
+    /// They count at the second poll.
+    Slow,
     /// They count, and nobody hears of it.
     Lost,
     /// They count, and say that they failed.
@@ -36,7 +40,7 @@ pub(crate) enum Mood {
 /// Counters in memory, and how they do.
 #[derive(Debug)]
 pub(crate) struct MoodyCounters {
-    counters: MemoryCounters,
+    counters: Arc<MemoryCounters>,
     mood: Mutex<Mood>,
     replicas: NonZeroU64,
     settled: AtomicUsize,
@@ -47,7 +51,7 @@ impl MoodyCounters {
     pub(crate) fn shared_by(replicas: u64) -> Self {
         let replicas = NonZeroU64::new(replicas).unwrap();
         Self {
-            counters: MemoryCounters::default(),
+            counters: Arc::default(),
             mood: Mutex::default(),
             replicas,
             settled: AtomicUsize::default(),
@@ -69,13 +73,23 @@ impl MoodyCounters {
 }
 
 impl CounterStore for MoodyCounters {
-    fn charge<'a>(&'a self, charge: &'a Charge<'a>) -> Answer<'a, Result<Readings, StoreError>> {
+    fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>> {
         match self.mood() {
             Mood::Well => self.counters.charge(charge),
             Mood::Broken => Answer::later(async { Err(StoreError::new("broken")) }),
             Mood::Paused => Answer::later(async { Err(StoreError::unasked("paused")) }),
             Mood::Silent => Answer::later(pending()),
             Mood::Mute => Answer::later(async { Ok(Readings::new()) }),
+            Mood::Slow => {
+                let Charge { consumer, key, limits, cost, slot } = *charge;
+                let (consumer, limits) = (consumer.clone(), Arc::clone(limits));
+                let counters = Arc::clone(&self.counters);
+                Answer::later(async move {
+                    a_turn().await;
+                    let consumer = &consumer;
+                    counters.charge(&Charge { consumer, key, limits: &limits, cost, slot }).await
+                })
+            }
             Mood::Lost => {
                 let counted = self.counters.charge(charge);
                 Answer::later(async {

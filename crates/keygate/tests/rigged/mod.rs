@@ -4,6 +4,7 @@
 use std::{
     fmt,
     future::{pending, poll_fn},
+    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -14,7 +15,7 @@ use std::{
 use keygate::{
     key::{KeyDigest, KeyId},
     memory::MemoryKeys,
-    port::{Answer, Commit, KeyFilter, KeyStore, StoreError},
+    port::{Answer, Commit, Found, KeyFilter, KeyStore, StoreError},
     record::KeyRecord,
 };
 
@@ -33,6 +34,8 @@ pub(crate) enum Way {
     Hangs,
     /// It reads or writes at once, and says so when it is released.
     Waits,
+    /// It reads or writes at once, and says so at the second poll.
+    Slow,
 }
 
 type Once = Box<dyn FnOnce() + Send>;
@@ -44,7 +47,7 @@ pub(crate) struct RiggedKeys {
     writing: Mutex<Way>,
     finds: AtomicUsize,
     before_commit: Mutex<Option<Once>>,
-    waiting: Mutex<Waiting>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 #[derive(Default)]
@@ -79,10 +82,11 @@ impl RiggedKeys {
         waiting.wakers.drain(..).for_each(Waker::wake);
     }
 
-    fn released(&self) -> impl Future<Output = ()> + Send + '_ {
-        let before = self.waiting.lock().unwrap().releases;
+    fn released(&self) -> impl Future<Output = ()> + Send + use<> {
+        let waiting = Arc::clone(&self.waiting);
+        let before = waiting.lock().unwrap().releases;
         poll_fn(move |context| {
-            let mut waiting = self.waiting.lock().unwrap();
+            let mut waiting = waiting.lock().unwrap();
             if waiting.releases > before {
                 return Poll::Ready(());
             }
@@ -92,7 +96,7 @@ impl RiggedKeys {
     }
 
     fn go<'a, T: Send + Unpin + 'a>(
-        &'a self,
+        &self,
         way: Way,
         work: impl FnOnce() -> Answer<'a, Result<T, StoreError>>,
     ) -> Answer<'a, Result<T, StoreError>> {
@@ -108,6 +112,13 @@ impl RiggedKeys {
                     fault()
                 })
             }
+            Way::Slow => {
+                let done = pollster::block_on(work());
+                Answer::later(async move {
+                    a_turn().await;
+                    done
+                })
+            }
             Way::Waits => {
                 let (released, done) = (self.released(), pollster::block_on(work()));
                 Answer::later(async move {
@@ -119,6 +130,18 @@ impl RiggedKeys {
     }
 }
 
+/// Lets whoever polls have a turn.
+pub(crate) fn a_turn() -> impl Future<Output = ()> + Send {
+    let mut waited = false;
+    poll_fn(move |context| {
+        if mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
 impl fmt::Debug for RiggedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RiggedKeys")
@@ -126,10 +149,7 @@ impl fmt::Debug for RiggedKeys {
 }
 
 impl KeyStore for RiggedKeys {
-    fn find<'a>(
-        &'a self,
-        digest: &'a KeyDigest,
-    ) -> Answer<'a, Result<Option<Arc<KeyRecord>>, StoreError>> {
+    fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
         self.finds.fetch_add(1, SeqCst);
         let way = *self.finding.lock().unwrap();
         match way {

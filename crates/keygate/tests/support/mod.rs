@@ -16,8 +16,8 @@ use keygate::{
     port::{Answer, StoreError, UsageStore},
     requirement::Requirement,
     usage::{Outcome, Rollup, UsageEvent, UsageQuery},
-    verdict::{Admission, Passage, Rejection},
-    wire::{FieldValue, RequestHead, RequestHeadMut},
+    verdict::{Caller, Passage, Rejection},
+    wire::{FieldName, FieldValue, RequestHead, RequestHeadMut},
 };
 
 /// When every test begins. A day ends twelve hours later.
@@ -32,7 +32,7 @@ pub(crate) struct Request {
     pub(crate) query: Option<String>,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) sensitive: Vec<String>,
-    pub(crate) admission: Option<Admission>,
+    pub(crate) caller: Option<Caller>,
     pub(crate) peer: Option<IpAddr>,
 }
 
@@ -49,7 +49,7 @@ impl Request {
             query,
             headers: Vec::new(),
             sensitive: Vec::new(),
-            admission: None,
+            caller: None,
             peer: None,
         }
     }
@@ -81,8 +81,8 @@ impl RequestHead for Request {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
-        self.admission.as_ref()
+    fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
     }
 
     fn peer(&self) -> Option<IpAddr> {
@@ -189,8 +189,8 @@ pub(crate) fn any_key() -> Arc<Requirement> {
 
 /// The value of a field that may stand once.
 #[track_caller]
-pub(crate) fn field<'f>(fields: &'f [(&'static str, FieldValue)], name: &str) -> Option<&'f str> {
-    let mut values = fields.iter().filter(|(field, _)| *field == name);
+pub(crate) fn field<'f>(fields: &'f [(FieldName, FieldValue)], name: &str) -> Option<&'f str> {
+    let mut values = fields.iter().filter(|(field, _)| field.as_str() == name);
     let value = values.next().map(|(_, value)| &**value);
     assert_eq!(values.next(), None, "{name} stands twice");
     value

@@ -75,7 +75,7 @@ impl Bench {
 fn assert_refusal(rejection: &Rejection, request: &Request, status: u16, error: Option<&str>) {
     let reply = rejection.reply();
     assert_eq!(reply.status, status);
-    let names: Vec<_> = reply.headers.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["content-type", "www-authenticate"]);
     assert_eq!(&*reply.headers[0].1, "application/problem+json");
 
@@ -359,7 +359,7 @@ proptest! {
         prop_assert!(reply.status == 400 || reply.status == 401);
         prop_assert_eq!(bench.keys.finds(), 0);
         for (name, text) in &reply.headers {
-            prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{name}");
+            prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{name:?}");
         }
     }
 }

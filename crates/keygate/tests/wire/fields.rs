@@ -35,7 +35,7 @@ fn costing(cost: u64) -> Arc<Requirement> {
 }
 
 fn names(fields: &Fields) -> Vec<&'static str> {
-    fields.iter().map(|(name, _)| *name).collect()
+    fields.iter().map(|(name, _)| name.as_str()).collect()
 }
 
 #[track_caller]
@@ -109,7 +109,7 @@ fn legacy_fields_are_those_of_the_limit_nearest_to_its_end() {
     let fields = settled(desk.ask(&request, &any_key()).unwrap());
     let all =
         [("x-ratelimit-limit", "20"), ("x-ratelimit-remaining", "19"), ("x-ratelimit-reset", "1")];
-    assert!(fields.iter().map(|(name, value)| (*name, &**value)).eq(all), "{fields:?}");
+    assert!(fields.iter().map(|(name, value)| (name.as_str(), &**value)).eq(all), "{fields:?}");
     for _ in 0..49 {
         desk.clock.advance(Duration::from_secs(2));
         let _ = settled(desk.ask(&request, &costing(20)).unwrap());
@@ -253,5 +253,5 @@ fn legacy_fields_of_slots_have_a_reset_of_nothing() {
     let fields = settled(desk.ask(&request, &any_key()).unwrap());
     let all =
         [("x-ratelimit-limit", "3"), ("x-ratelimit-remaining", "2"), ("x-ratelimit-reset", "0")];
-    assert!(fields.iter().map(|(name, value)| (*name, &**value)).eq(all), "{fields:?}");
+    assert!(fields.iter().map(|(name, value)| (name.as_str(), &**value)).eq(all), "{fields:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keygate::{
     keyring::{Issued, NewKey},
     requirement::Requirement,
-    wire::Wire,
+    wire::{FieldName, Wire},
 };
 
 use crate::support::{Desk, Request, any_key, challenge, field};
@@ -96,7 +96,7 @@ fn the_api_key_scheme_is_taken_and_named_in_the_challenge() {
 fn every_scheme_that_is_taken_is_named_in_a_challenge() {
     let (desk, _) = desk(Wire::default().api_key_scheme());
     let reply = desk.ask(&Request::get("/"), &any_key()).unwrap_err().reply();
-    let challenges = reply.headers.iter().filter(|(name, _)| *name == "www-authenticate");
+    let challenges = reply.headers.iter().filter(|(name, _)| *name == FieldName::WwwAuthenticate);
     let schemes: Vec<&str> = challenges.map(|(_, text)| challenge(text).0).collect();
     assert_eq!(schemes, ["Bearer", "ApiKey"]);
 }

@@ -4,7 +4,7 @@ use keygate::{
     Caller, Gate, NewKey,
     gate::GateBuilder,
     requirement::Requirement,
-    verdict::{Admission, Passage, Reason},
+    verdict::{Passage, Reason},
     wire::RequestHead,
 };
 use keygate_redis::{Address, RedisStore};
@@ -108,7 +108,7 @@ impl RequestHead for Request {
         std::iter::once(("authorization", self.0.as_bytes()))
     }
 
-    fn admission(&self) -> Option<&Admission> {
+    fn caller(&self) -> Option<&Caller> {
         None
     }
 

@@ -1,5 +1,7 @@
 //! What replicas have seen heals a Redis that forgot, and yields to an administrator's reset.
 
+use std::sync::Arc;
+
 use keygate::{
     clock::Timestamp,
     period::Period,
@@ -13,7 +15,7 @@ use super::support::{
 };
 use crate::counters::RedisCounters;
 
-fn plan() -> std::sync::Arc<[Limit]> {
+fn plan() -> Arc<[Limit]> {
     limits([
         Limit::quota("monthly", 100, Period::month(keygate::period::AnchorDay::FIRST)),
         Limit::rate("pace", RateSpec::per_day(10).burst(100)),
@@ -49,7 +51,12 @@ async fn what_is_recalled_is_kept_even_if_nothing_can_be_charged() {
 }
 
 /// Decisions that cost one trip, once the script is known.
-async fn trips(server: &RedisServer, replica: &RedisCounters, limits: &[Limit], cost: u64) -> u64 {
+async fn trips(
+    server: &RedisServer,
+    replica: &RedisCounters,
+    limits: &Arc<[Limit]>,
+    cost: u64,
+) -> u64 {
     let acme = Customer::new("acme");
     acme.charge(replica, limits, cost).await.unwrap();
     let _ = server.cli(&["config", "resetstat"]);

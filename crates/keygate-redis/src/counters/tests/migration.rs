@@ -38,7 +38,7 @@ async fn charged_while_its_slot_moves(both: [LimitBuilder; 2], slot: Option<Slot
     let cluster = RedisCluster::of(3, 0, RedisOptions::default());
     let (replica, acme) = (replica_at(&cluster.url()), Customer::new("acme"));
     let both = limits(both);
-    acme.charge(&replica, &both[..1], 1).await.unwrap();
+    acme.charge(&replica, &both[..1].into(), 1).await.unwrap();
 
     let from = cluster.master_of(KEY);
     let (from, to) = (&cluster.nodes()[from], &cluster.nodes()[(from + 1) % 3]);

@@ -46,7 +46,12 @@ fn keys_of(who: &Customer, count: u64) -> Vec<(Customer, SlotId)> {
     (0..count).map(key).collect()
 }
 
-async fn take(replica: &RedisCounters, limits: &[Limit], who: &Customer, slot: SlotId) -> bool {
+async fn take(
+    replica: &RedisCounters,
+    limits: &Arc<[Limit]>,
+    who: &Customer,
+    slot: SlotId,
+) -> bool {
     let (consumer, key, slot) = (&who.consumer, who.key, Some(slot));
     let charge = Charge { consumer, key, limits, cost: 1, slot };
     replica.charge(&charge).await.unwrap().iter().all(|reading| reading.within)

@@ -34,7 +34,7 @@ fn slot(number: u64) -> SlotId {
 async fn take(
     who: &Customer,
     replica: &RedisCounters,
-    limits: &[Limit],
+    limits: &Arc<[Limit]>,
     number: u64,
 ) -> Result<bool, StoreError> {
     let (consumer, key, slot) = (&who.consumer, who.key, Some(slot(number)));

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     counters::{
-        RedisCounters,
+        Counting, RedisCounters,
         scripts::{CHARGE, CORRECT, TAKE},
         settle::Settling,
     },
@@ -74,25 +74,25 @@ fn with_script(server: &RedisServer, changes: &[(&str, &str)]) -> RedisCounters 
         }
         Script::new(text.leak())
     };
-    let replica = replica(server);
+    let replica = Arc::into_inner(replica(server).0).unwrap();
     let clock = Arc::clone(&replica.clock);
     let (layout, runtime) = (replica.layout.clone(), Handle::current());
-    RedisCounters {
+    RedisCounters(Arc::new(Counting {
         charge: changed(CHARGE),
         take: changed(TAKE),
         settling: Settling::new(&replica.link, layout, clock, changed(CORRECT), &runtime),
         ..replica
-    }
+    }))
 }
 
 /// Sets the clock of [`stepped_replica`].
 pub(super) async fn set_clock(replica: &RedisCounters, now: Timestamp) {
     let mut set = redis::cmd("SET");
     set.arg("now").arg(now.micros());
-    replica.link.query::<()>(&set, DEADLINE).await.unwrap();
+    replica.0.link.query::<()>(&set, DEADLINE).await.unwrap();
     // Of the window that was right a moment ago. Exactly, however small the step.
     let ahead = now.micros().wrapping_sub(SystemClock.now().micros()).cast_signed();
-    replica.clock.ahead.store(ahead, Relaxed);
+    replica.0.clock.ahead.store(ahead, Relaxed);
 }
 
 pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[Limit]> {
@@ -115,7 +115,7 @@ impl Customer {
     pub(super) async fn charge(
         &self,
         replica: &RedisCounters,
-        limits: &[Limit],
+        limits: &Arc<[Limit]>,
         cost: u64,
     ) -> Result<Readings, StoreError> {
         let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot: None };
@@ -132,7 +132,11 @@ impl Customer {
         replica.settle(&Settlement { consumer, key, limits, correction, slot }).await;
     }
 
-    pub(super) async fn remaining(&self, replica: &RedisCounters, limits: &[Limit]) -> Vec<u64> {
+    pub(super) async fn remaining(
+        &self,
+        replica: &RedisCounters,
+        limits: &Arc<[Limit]>,
+    ) -> Vec<u64> {
         let readings = self.charge(replica, limits, 0).await.unwrap();
         readings.iter().map(|reading| reading.remaining).collect()
     }

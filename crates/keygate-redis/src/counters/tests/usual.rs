@@ -1,10 +1,11 @@
 //! What most charges are: counters alone are written, under a list of limits that is known.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use keygate::{
     period::Period,
-    plan::{Limit, RateSpec},
+    plan::{Limit, LimitBuilder, RateSpec},
+    port::{Charge, CounterStore},
 };
 use keygate_tests::RedisServer;
 use tokio::time::sleep;
@@ -16,7 +17,7 @@ use crate::counters::RedisCounters;
 async fn writes(
     server: &RedisServer,
     replica: &RedisCounters,
-    of: &[&[Limit]],
+    of: &[&Arc<[Limit]>],
     charges: usize,
 ) -> [u64; 2] {
     let acme = Customer::new("acme");
@@ -29,18 +30,18 @@ async fn writes(
     ["set", "setrange"].map(|command| calls(server, command))
 }
 
-fn daily(name: &str) -> Limit {
-    limits([Limit::quota(name, 1_000, Period::day())])[0].clone()
+fn daily(name: &str) -> LimitBuilder {
+    Limit::quota(name, 1_000, Period::day())
 }
 
-fn rate(name: &str) -> Limit {
-    limits([Limit::rate(name, RateSpec::per_day(1_000).burst(1_000))])[0].clone()
+fn rate(name: &str) -> LimitBuilder {
+    Limit::rate(name, RateSpec::per_day(1_000).burst(1_000))
 }
 
 #[tokio::test]
 async fn a_usual_charge_writes_the_counters_alone() {
     let server = RedisServer::start();
-    let (replica, plan) = (replica(&server), [daily("daily"), rate("burst")]);
+    let (replica, plan) = (replica(&server), limits([daily("daily"), rate("burst")]));
     file_the_script(&replica).await;
     let [in_full, alone] = writes(&server, &replica, &[&plan], 20).await;
     assert_eq!((in_full, alone), (1, 19));
@@ -48,10 +49,25 @@ async fn a_usual_charge_writes_the_counters_alone() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_before_somebody_polls() {
+    let server = RedisServer::start();
+    let (replica, plan) = (replica(&server), limits([daily("daily")]));
+    let (acme, limits) = (Customer::new("acme"), &plan);
+    file_the_script(&replica).await;
+    let _ = server.cli(&["config", "resetstat"]);
+    let (consumer, key) = (&acme.consumer, acme.key);
+    let charge = replica.charge(&Charge { consumer, key, limits, cost: 1, slot: None });
+    drop(replica.charge(&Charge { consumer, key, limits, cost: 1, slot: None }));
+    assert_eq!(acme.remaining(&replica, &plan).await, [1_000]);
+    assert_eq!(calls(&server, "evalsha"), 1);
+    assert_eq!(charge.await.unwrap()[0].remaining, 999);
+}
+
+#[tokio::test]
 async fn operations_that_take_turns_are_usual() {
     let server = RedisServer::start();
-    let (replica, all) = (replica(&server), [daily("daily"), rate("burst")]);
-    let search = [daily("daily"), rate("search"), rate("burst")];
+    let (replica, all) = (replica(&server), limits([daily("daily"), rate("burst")]));
+    let search = limits([daily("daily"), rate("search"), rate("burst")]);
     file_the_script(&replica).await;
     let [in_full, alone] = writes(&server, &replica, &[&all, &search], 20).await;
     assert_eq!((in_full, alone), (2, 18));
@@ -60,7 +76,8 @@ async fn operations_that_take_turns_are_usual() {
 #[tokio::test]
 async fn another_replica_learns_the_list_with_its_first_charge() {
     let server = RedisServer::start();
-    let (first, second, plan) = (replica(&server), replica(&server), [daily("a"), daily("b")]);
+    let (first, second) = (replica(&server), replica(&server));
+    let plan = limits([daily("a"), daily("b")]);
     file_the_script(&first).await;
     writes(&server, &first, &[&plan], 5).await;
     let [in_full, alone] = writes(&server, &second, &[&plan], 5).await;
@@ -73,7 +90,7 @@ async fn another_replica_learns_the_list_with_its_first_charge() {
 async fn more_limits_than_the_script_has_places_for_are_counted_in_full() {
     let server = RedisServer::start();
     let (replica, acme) = (replica(&server), Customer::new("acme"));
-    let plans: Vec<_> = (0..25).map(|number| [daily(&format!("limit-{number}"))]).collect();
+    let plans: Vec<_> = (0..25).map(|number| limits([daily(&format!("limit-{number}"))])).collect();
     for spent in 1..=3 {
         for plan in &plans {
             let readings = acme.charge(&replica, plan, 1).await.unwrap();
@@ -102,5 +119,5 @@ async fn a_value_lives_for_as_long_as_its_rate_remembers() {
 }
 
 async fn file_the_script(replica: &RedisCounters) {
-    Customer::new("stranger").charge(replica, &[daily("daily")], 1).await.unwrap();
+    Customer::new("stranger").charge(replica, &limits([daily("daily")]), 1).await.unwrap();
 }

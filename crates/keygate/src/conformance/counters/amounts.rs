@@ -28,7 +28,7 @@ pub async fn burst_then_pace(harness: &dyn CounterHarness) -> Coverage {
 async fn at_most_the_pace(
     scene: &Scene,
     harness: &dyn CounterHarness,
-    limits: &[Limit],
+    limits: &Arc<[Limit]>,
     burst: u64,
 ) {
     let begun = harness.now().await;

@@ -76,7 +76,7 @@ async fn calm_plans(law: &str, harness: &dyn CounterHarness) -> Vec<Arc<[Limit]>
 struct Trace<'l> {
     law: &'static str,
     harness: &'l dyn CounterHarness,
-    limits: &'l [Limit],
+    limits: &'l Arc<[Limit]>,
     seed: u64,
     random: Random,
     /// The key at hand, and the other one.
@@ -87,7 +87,7 @@ impl<'l> Trace<'l> {
     fn new(
         law: &'static str,
         harness: &'l dyn CounterHarness,
-        limits: &'l [Limit],
+        limits: &'l Arc<[Limit]>,
         seed: u64,
     ) -> Self {
         let first = Scene::new(law, harness);
@@ -171,13 +171,13 @@ impl<'l> Trace<'l> {
 /// The states that one key sees, as they would be had each charge been made at the earliest and at
 /// the latest instant it can have been made.
 struct Model<'l> {
-    limits: &'l [Limit],
+    limits: &'l Arc<[Limit]>,
     earliest: Vec<State>,
     latest: Vec<State>,
 }
 
 impl<'l> Model<'l> {
-    fn new(limits: &'l [Limit]) -> Self {
+    fn new(limits: &'l Arc<[Limit]>) -> Self {
         let fresh = vec![State::default(); limits.len()];
         Self { limits, earliest: fresh.clone(), latest: fresh }
     }

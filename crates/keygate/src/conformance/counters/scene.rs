@@ -47,12 +47,16 @@ impl Scene {
         Self { consumer, ..self.other_key() }
     }
 
-    pub(super) async fn charge(&self, limits: &[Limit], cost: u64) -> Readings {
+    pub(super) async fn charge(&self, limits: &Arc<[Limit]>, cost: u64) -> Readings {
         self.take(limits, cost).await.0
     }
 
     /// Charges, and names the slot that the request has if the charge fits.
-    pub(super) async fn take(&self, limits: &[Limit], cost: u64) -> (Readings, Option<SlotId>) {
+    pub(super) async fn take(
+        &self,
+        limits: &Arc<[Limit]>,
+        cost: u64,
+    ) -> (Readings, Option<SlotId>) {
         let takes_slot = cost > 0 && limits.iter().any(Limit::is_concurrency);
         let slot = takes_slot.then(|| SlotId::new(sound(random_u64(), self.law), 0));
         let readings = self.charge_as(limits, cost, slot).await;
@@ -61,11 +65,11 @@ impl Scene {
     }
 
     /// Charges without a name for the slot.
-    pub(super) async fn charge_nameless(&self, limits: &[Limit], cost: u64) -> Readings {
+    pub(super) async fn charge_nameless(&self, limits: &Arc<[Limit]>, cost: u64) -> Readings {
         self.charge_as(limits, cost, None).await
     }
 
-    async fn charge_as(&self, limits: &[Limit], cost: u64, slot: Option<SlotId>) -> Readings {
+    async fn charge_as(&self, limits: &Arc<[Limit]>, cost: u64, slot: Option<SlotId>) -> Readings {
         let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot };
         let readings = sound(self.store.charge(&charge).await, self.law);
         let (given, right) = (readings.len(), limits.len());
@@ -74,7 +78,7 @@ impl Scene {
     }
 
     /// Charges what must fit, and names the slot that is held since.
-    pub(super) async fn hold(&self, limits: &[Limit], cost: u64) -> SlotId {
+    pub(super) async fn hold(&self, limits: &Arc<[Limit]>, cost: u64) -> SlotId {
         match self.take(limits, cost).await {
             (_, Some(slot)) => slot,
             (readings, None) => broken(
@@ -85,18 +89,18 @@ impl Scene {
     }
 
     /// Gives back a slot.
-    pub(super) async fn release(&self, limits: &[Limit], slot: SlotId) {
+    pub(super) async fn release(&self, limits: &Arc<[Limit]>, slot: SlotId) {
         self.settle(limits, Correction::None, Some(slot)).await;
     }
 
     /// Corrects what was charged.
-    pub(super) async fn correct(&self, limits: &[Limit], correction: Correction) {
+    pub(super) async fn correct(&self, limits: &Arc<[Limit]>, correction: Correction) {
         self.settle(limits, correction, None).await;
     }
 
     pub(super) async fn settle(
         &self,
-        limits: &[Limit],
+        limits: &Arc<[Limit]>,
         correction: Correction,
         slot: Option<SlotId>,
     ) {
@@ -105,7 +109,7 @@ impl Scene {
     }
 
     /// The reading of a single limit.
-    pub(super) async fn charge_one(&self, limits: &[Limit], cost: u64) -> Reading {
+    pub(super) async fn charge_one(&self, limits: &Arc<[Limit]>, cost: u64) -> Reading {
         match self.charge(limits, cost).await.as_slice() {
             [reading] => *reading,
             readings => broken(self.law, format_args!("{readings:?} of one limit")),
@@ -113,7 +117,7 @@ impl Scene {
     }
 
     /// What remains of each limit, read by a charge of nothing.
-    pub(super) async fn remaining(&self, limits: &[Limit]) -> Vec<u64> {
+    pub(super) async fn remaining(&self, limits: &Arc<[Limit]>) -> Vec<u64> {
         let readings = self.charge(limits, 0).await;
         readings.iter().map(|reading| reading.remaining).collect()
     }
@@ -129,7 +133,7 @@ impl Scene {
     }
 
     /// Charges what must fit.
-    pub(super) async fn spend(&self, limits: &[Limit], cost: u64) -> Readings {
+    pub(super) async fn spend(&self, limits: &Arc<[Limit]>, cost: u64) -> Readings {
         let readings = self.charge(limits, cost).await;
         require(
             fits(&readings),
@@ -140,7 +144,7 @@ impl Scene {
     }
 
     /// Charges what must not fit.
-    pub(super) async fn overspend(&self, limits: &[Limit], cost: u64) -> Readings {
+    pub(super) async fn overspend(&self, limits: &Arc<[Limit]>, cost: u64) -> Readings {
         let readings = self.charge(limits, cost).await;
         require(
             !fits(&readings),

@@ -45,7 +45,7 @@ pub async fn retry_is_honest(harness: &dyn CounterHarness) -> Coverage {
 pub(super) async fn for_retry(
     scene: &Scene,
     harness: &dyn CounterHarness,
-    limits: &[Limit],
+    limits: &Arc<[Limit]>,
     cost: u64,
     times: usize,
 ) {
@@ -72,7 +72,7 @@ pub(super) async fn for_retry(
 }
 
 /// Charges until it no longer fits.
-async fn refused(scene: &Scene, limits: &[Limit], cost: u64) -> Reading {
+async fn refused(scene: &Scene, limits: &Arc<[Limit]>, cost: u64) -> Reading {
     for _ in 0..100 {
         let reading = scene.charge_one(limits, cost).await;
         if !reading.within {
@@ -134,7 +134,7 @@ pub async fn reset_never_lies(harness: &dyn CounterHarness) -> Coverage {
 }
 
 /// Uses some, then waits from reset to reset until everything is back.
-async fn for_reset(scene: &Scene, harness: &dyn CounterHarness, limits: &[Limit], cost: u64) {
+async fn for_reset(scene: &Scene, harness: &dyn CounterHarness, limits: &Arc<[Limit]>, cost: u64) {
     let capacity = limits.iter().map(|limit| limit.rule().capacity()).sum();
     let mut reading = scene.charge_one(limits, 0).await;
     require_eq(&reading.reset_micros, &0, scene.law, "the reset of a limit nobody used");
