@@ -4,9 +4,19 @@ use std::hash::{BuildHasher, RandomState};
 
 use tokio::time::{Duration, Instant};
 
+/// An instant that nobody lives to see.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// Now, by the clock of the runtime.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The instant when so much time is over.
+pub(crate) fn deadline_after(time: Duration) -> Instant {
+    let now = now();
+    // Some platforms cannot name an instant that is very far away.
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// A time around `pause`, from half of it to one and a half, so that replicas do not move in step.

@@ -33,6 +33,7 @@ use keygate::{
 };
 use redis::Cmd;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use self::{
     clock::RedisClock,
@@ -45,8 +46,7 @@ use self::{
     slots::{Found, Wanted},
 };
 use crate::{
-    clock::now, fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script,
-    watch::Watcher,
+    fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script, watch::Watcher,
 };
 
 /// How often a charge is sent again with other windows, or with what was seen; and once more for each
@@ -121,17 +121,15 @@ impl RedisCounters {
 }
 
 impl Counting {
-    async fn count(&self, charge: &Charge<'_>, within: Duration) -> Result<Readings, Fault> {
-        let begun = now();
+    async fn count(&self, charge: &Charge<'_>, deadline: Instant) -> Result<Readings, Fault> {
         let asked_at = SystemClock.now();
         let mut parts = Part::all(charge, &self.seen, &self.layout, self.clock.as_of(asked_at))?;
         let wanted = Wanted::of(charge, &self.layout, self.lease);
         let mut recall = false;
         for _ in 0..TRIES.saturating_add(charge.limits.len()) {
-            let left = within.saturating_sub(begun.elapsed());
             let first_place = parts.first().map_or(0, Part::first_place);
             let (script, call) = self.call(&parts, wanted.as_ref(), charge.cost, recall);
-            let reply: Vec<u8> = self.link.run(script, &call, left).await?;
+            let reply: Vec<u8> = self.link.run(script, &call, deadline).await?;
             let (found, rest) = Found::before(&reply, wanted.as_ref())?;
             if let (Some(wanted), Some(Found { taken: true, .. })) = (&wanted, &found) {
                 self.held.add(wanted, charge.slot);
@@ -223,7 +221,7 @@ impl CounterStore for RedisCounters {
         let (it, consumer, limits) = (Arc::clone(&self.0), consumer.clone(), Arc::clone(limits));
         Answer::later(async move {
             let charge = Charge { consumer: &consumer, key, limits: &limits, cost, slot };
-            Ok(it.guard.run(|within| it.count(&charge, within)).await?)
+            Ok(it.guard.run(|deadline| it.count(&charge, deadline)).await?)
         })
     }
 

@@ -62,18 +62,18 @@ impl Guard {
         }
     }
 
-    /// Does `work`, which is told how long it has and must end by then: whatever it asks of a link is
-    /// given a deadline there, and a second timer would cost every decision.
+    /// Does `work`, which is told its deadline and must end by then: whatever it asks of a link ends by it,
+    /// and a second timer would cost every decision.
     ///
     /// # Errors
     ///
     /// What `work` fails with; `Overloaded` and `Paused` when it was not begun.
-    pub(crate) async fn run<T, F>(&self, work: impl FnOnce(Duration) -> F) -> Result<T, Fault>
+    pub(crate) async fn run<T, F>(&self, work: impl FnOnce(Instant) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
         let done = match self.begin() {
-            Ok(call) => call.end(work(self.bounds.deadline).await),
+            Ok((call, deadline)) => call.end(work(deadline).await),
             Err(refused) => Err(refused),
         };
         done.inspect_err(|fault| self.faults.count(fault.kind()))
@@ -82,26 +82,27 @@ impl Guard {
     /// How it is now.
     pub(crate) fn health(&self) -> Health {
         Health {
-            circuit: self.breaker.circuit(self.millis()),
+            circuit: self.breaker.circuit(self.millis_at(now())),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             calls: self.calls.load(Ordering::Relaxed),
             faults: self.faults.clone(),
         }
     }
 
-    fn begin(&self) -> Result<Call<'_>, Fault> {
+    fn begin(&self) -> Result<(Call<'_>, Instant), Fault> {
+        let at = now();
         // Made first: whatever follows, its end gives the place back.
         let mut call = Call { guard: self, pass: None };
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.bounds.in_flight {
             return Err(Fault::Overloaded);
         }
-        call.pass = Some(self.breaker.admit(self.millis()).ok_or(Fault::Paused)?);
+        call.pass = Some(self.breaker.admit(self.millis_at(at)).ok_or(Fault::Paused)?);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(call)
+        Ok((call, at.checked_add(self.bounds.deadline).unwrap_or(at)))
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(now().duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    fn millis_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -115,7 +116,7 @@ impl Call<'_> {
     fn end<T>(mut self, done: Result<T, Fault>) -> Result<T, Fault> {
         if let Some(pass) = self.pass.take() {
             let failed = done.as_ref().is_err_and(Fault::is_failure);
-            match self.guard.breaker.report(pass, failed, self.guard.millis(), jittered) {
+            match self.guard.breaker.report(pass, failed, self.guard.millis_at(now()), jittered) {
                 Some(Change::Opened) => {
                     let cause = done.as_ref().err().map(tracing::field::display);
                     tracing::warn!(cause, "Redis fails too often: calls are paused");
@@ -152,11 +153,11 @@ mod tests {
         guard.run(|_| async { with }).await
     }
 
-    #[tokio::test]
-    async fn work_is_told_how_long_it_has_and_its_faults_are_counted() {
+    #[tokio::test(start_paused = true)]
+    async fn work_is_told_its_deadline_and_its_faults_are_counted() {
         let guard = guard(1);
-        let hung = guard.run(async |within| {
-            assert_eq!(within, Duration::from_millis(25));
+        let hung = guard.run(async |deadline| {
+            assert_eq!(deadline.duration_since(now()), Duration::from_millis(25));
             Err::<(), _>(Fault::Timeout)
         });
         assert!(matches!(hung.await, Err(Fault::Timeout)));

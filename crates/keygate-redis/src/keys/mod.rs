@@ -12,9 +12,11 @@ use keygate::{
     record::KeyRecord,
 };
 use redis::cmd;
+use tokio::time::Instant;
 
 use self::pages::Pages;
 use crate::{
+    clock::now,
     fault::Fault,
     guard::{Bounds, Guard},
     layout::Layout,
@@ -110,7 +112,10 @@ impl Finding {
 impl KeyStore for RedisKeys {
     fn find(&self, digest: &KeyDigest) -> Answer<'static, Found> {
         let (it, digest) = (Arc::clone(&self.finding), *digest);
-        Answer::later(async move { Ok(it.guard.run(|within| it.record(&digest, within)).await?) })
+        Answer::later(async move {
+            let find = |deadline: Instant| it.record(&digest, deadline.duration_since(now()));
+            Ok(it.guard.run(find).await?)
+        })
     }
 
     fn load(&self, id: KeyId) -> Answer<'_, Result<Option<Arc<KeyRecord>>, StoreError>> {

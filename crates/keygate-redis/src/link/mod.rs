@@ -28,7 +28,7 @@ pub(crate) use self::{
 };
 use crate::{
     address::{Address, AddressError},
-    clock::{jittered, now},
+    clock::{deadline_after, jittered},
     fault::{Fault, FaultKind},
     script::Script,
 };
@@ -70,7 +70,7 @@ impl Link {
         command: &Cmd,
         within: Duration,
     ) -> Result<T, Fault> {
-        let mut turn = self.turn(within).await?;
+        let mut turn = self.turn(deadline_after(within)).await?;
         let mut connection = turn.connection();
         converted(turn.wait(pin!(sent(&mut connection, command))).await?)
     }
@@ -83,17 +83,17 @@ impl Link {
         args: &[impl ToRedisArgs],
         within: Duration,
     ) -> Result<T, Fault> {
-        self.run(script, &script.by_hash(keys, args), within).await
+        self.run(script, &script.by_hash(keys, args), deadline_after(within)).await
     }
 
-    /// Carries out a call of a script.
+    /// Carries out a call of a script by a deadline.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
         by_hash: &Cmd,
-        within: Duration,
+        deadline: Instant,
     ) -> Result<T, Fault> {
-        let mut turn = self.turn(within).await?;
+        let mut turn = self.turn(deadline).await?;
         let mut connection = turn.connection();
         // Pinned here, for a future that is passed on is room for two.
         let answer = pin!(async {
@@ -107,8 +107,7 @@ impl Link {
         converted(turn.wait(answer).await?)
     }
 
-    async fn turn(&self, within: Duration) -> Result<Turn<'_>, Fault> {
-        let deadline = now().checked_add(within).unwrap_or_else(now);
+    async fn turn(&self, deadline: Instant) -> Result<Turn<'_>, Fault> {
         let held = match self.keeper.at_hand() {
             Some(held) => held,
             None => {

@@ -9,6 +9,7 @@ use super::{
     errand::{Batch, Errand, MARKER_LIFE},
     series::{Facts, Series, Sums},
 };
+use crate::clock::now;
 
 /// Series in a batch: a script that adds them takes about a millisecond.
 const BATCH: usize = 100;
@@ -129,7 +130,7 @@ impl Backlog {
         if let Errand::Add(consumer, _) = errand
             && let Some(account) = self.accounts.get_mut(consumer)
         {
-            account.sent.get_or_insert_with(Instant::now);
+            account.sent.get_or_insert_with(now);
         }
     }
 
@@ -144,7 +145,7 @@ impl Backlog {
             }
             Errand::Used(key, ..) => {
                 if let Some(used) = self.used.get_mut(key) {
-                    (used.is_written, used.written) = (true, Some(Instant::now()));
+                    (used.is_written, used.written) = (true, Some(now()));
                 }
                 None
             }

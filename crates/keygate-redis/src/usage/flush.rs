@@ -20,7 +20,10 @@ use super::{
     remote::{Refused, Remote},
     stats::{Figures, Throttle},
 };
-use crate::fault::Fault;
+use crate::{
+    clock::{deadline_after, now},
+    fault::Fault,
+};
 
 /// Calls that wait for an answer at once.
 const IN_FLIGHT: usize = 64;
@@ -34,9 +37,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The first pause before a last flush is tried again, and how often the next is twice as long.
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_DOUBLES: u32 = 4;
-
-/// An instant that nobody lives to see.
-const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How long a store that was dropped tries to bring what it has to Redis.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -98,12 +98,12 @@ impl Flusher {
             if let Ok(told) = timeout(self.pause(self.every, failures), &mut end).await {
                 break told;
             }
-            let reach = Reach::Until(after(self.remote.within));
+            let reach = Reach::Until(deadline_after(self.remote.within));
             let round = self.round(reach).await;
             let is_away = round.fault.is_some() && round.answered == 0;
             failures = if is_away { failures.saturating_add(1) } else { 0 };
         };
-        self.flush_until(told.unwrap_or_else(|_| after(FAREWELL))).await
+        self.flush_until(told.unwrap_or_else(|_| deadline_after(FAREWELL))).await
     }
 
     /// Sends everything that was recorded before, once.
@@ -219,7 +219,7 @@ impl Flusher {
     fn pause(&self, first: Duration, failures: u32) -> Duration {
         let longest = LONGEST_PAUSE.max(first);
         let pause = first.saturating_mul(1 << failures.min(8)).min(longest);
-        let percent = self.jitter.hash_one(Instant::now()) % 51;
+        let percent = self.jitter.hash_one(now()) % 51;
         pause.saturating_mul(u32::try_from(percent).unwrap_or(0).saturating_add(75)) / 100
     }
 }
@@ -227,7 +227,7 @@ impl Flusher {
 impl Round {
     fn may_go_on(&self, reach: Reach) -> bool {
         let in_time = match reach {
-            Reach::Until(end) => Instant::now() < end,
+            Reach::Until(end) => now() < end,
             Reach::All => true,
         };
         in_time && self.silent < IN_FLIGHT
@@ -237,10 +237,4 @@ impl Round {
         self.silent = self.silent.saturating_add(1);
         self.fault = Some(fault);
     }
-}
-
-/// The instant when this span is over.
-pub(super) fn after(span: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(span).unwrap_or_else(|| now + NEVER)
 }

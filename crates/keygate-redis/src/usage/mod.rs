@@ -40,11 +40,11 @@ use tokio::{
 };
 
 use self::{
-    flush::{Flusher, after},
+    flush::Flusher,
     remote::{Remote, Scripts},
 };
 pub use self::{options::UsageOptions, stats::UsageStats};
-use crate::{fault::Fault, layout::Layout, link::Link};
+use crate::{clock::deadline_after, fault::Fault, layout::Layout, link::Link};
 
 /// Usage of all replicas, in Redis.
 ///
@@ -109,7 +109,7 @@ impl RedisUsage {
     /// # Errors
     /// If it is too late; the [stats](Self::stats) say how much is left.
     pub(crate) async fn close(&self, within: Duration) -> Result<(), StoreError> {
-        let end = after(within);
+        let end = deadline_after(within);
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(task) = task else { return Ok(self.flusher.flush_until(end).await?) };
         // If nobody listens the task has ended, and its answer is there.

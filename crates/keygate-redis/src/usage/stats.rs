@@ -9,6 +9,8 @@ use std::{
 use keygate::clock::Timestamp;
 use tokio::time::Instant;
 
+use crate::clock::now;
+
 /// What became of usage in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,7 +70,7 @@ impl Throttle {
         let mut spoke = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let may = spoke.is_none_or(|spoke| spoke.elapsed() >= Self::PAUSE);
         if may {
-            *spoke = Some(Instant::now());
+            *spoke = Some(now());
         }
         may
     }
