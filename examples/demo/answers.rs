@@ -1,8 +1,7 @@
 //! What the example APIs answer, whatever the framework.
 
-use keygate::Caller;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use keygate::{Caller, key::KeyId, plan::Name, record::ConsumerId};
+use serde::{Deserialize, Serialize};
 
 /// What a search asks for.
 #[derive(Deserialize)]
@@ -11,20 +10,36 @@ pub(crate) struct Search {
     q: String,
 }
 
-pub(crate) fn echo(caller: &Caller) -> Value {
-    json!({
-        "consumer": caller.consumer(),
-        "key_id": caller.key_id(),
-        "plan": caller.plan().name(),
-    })
+#[derive(Serialize)]
+pub(crate) struct Found {
+    query: String,
+    results: [&'static str; 0],
 }
 
-pub(crate) fn search(search: &Search) -> Value {
-    json!({ "query": search.q, "results": [] })
+#[derive(Serialize)]
+pub(crate) struct Echo {
+    consumer: ConsumerId,
+    key_id: Option<KeyId>,
+    plan: Name,
 }
 
-pub(crate) fn order(caller: &Caller) -> Value {
-    json!({ "consumer": caller.consumer(), "status": "accepted" })
+#[derive(Serialize)]
+pub(crate) struct Order {
+    consumer: ConsumerId,
+    status: &'static str,
+}
+
+pub(crate) fn echo(caller: &Caller) -> Echo {
+    let (consumer, plan) = (caller.consumer().clone(), caller.plan().name().clone());
+    Echo { consumer, key_id: caller.key_id(), plan }
+}
+
+pub(crate) fn search(search: Search) -> Found {
+    Found { query: search.q, results: [] }
+}
+
+pub(crate) fn order(caller: &Caller) -> Order {
+    Order { consumer: caller.consumer().clone(), status: "accepted" }
 }
 
 pub(crate) const HEALTHY: &str = "ok\n";

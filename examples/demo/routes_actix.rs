@@ -8,11 +8,10 @@ use actix_web::{
 };
 use keygate::Gate;
 use keygate_actix::{Caller, Keygate};
-use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::{
-    answers::{self, Search},
+    answers::{self, Echo, Found, Order, Search},
     environment::{GRACE, Result},
 };
 
@@ -55,15 +54,15 @@ async fn healthz() -> impl Responder {
     answers::HEALTHY
 }
 
-async fn echo(caller: Caller) -> Json<Value> {
+async fn echo(caller: Caller) -> Json<Echo> {
     Json(answers::echo(&caller))
 }
 
-async fn search(search: Query<Search>) -> Json<Value> {
-    Json(answers::search(&search))
+async fn search(search: Query<Search>) -> Json<Found> {
+    Json(answers::search(search.into_inner()))
 }
 
-async fn order(caller: Caller) -> Json<Value> {
+async fn order(caller: Caller) -> Json<Order> {
     Json(answers::order(&caller))
 }
 

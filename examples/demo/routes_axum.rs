@@ -9,10 +9,9 @@ use axum::{
 };
 use keygate::{Caller, Gate};
 use keygate_tower::KeygateLayer;
-use serde_json::Value;
 
 use super::{
-    answers::{self, Search},
+    answers::{self, Echo, Found, Order, Search},
     environment::Result,
 };
 
@@ -33,14 +32,14 @@ pub(crate) fn api(gate: Arc<Gate>) -> Result<Router> {
     Ok(searching.merge(ordering).merge(others))
 }
 
-async fn echo(Extension(caller): Extension<Caller>) -> Json<Value> {
+async fn echo(Extension(caller): Extension<Caller>) -> Json<Echo> {
     Json(answers::echo(&caller))
 }
 
-async fn search(Query(search): Query<Search>) -> Json<Value> {
-    Json(answers::search(&search))
+async fn search(Query(search): Query<Search>) -> Json<Found> {
+    Json(answers::search(search))
 }
 
-async fn order(Extension(caller): Extension<Caller>) -> Json<Value> {
+async fn order(Extension(caller): Extension<Caller>) -> Json<Order> {
     Json(answers::order(&caller))
 }

@@ -55,13 +55,7 @@ where
         // Nothing is left to poll once a refusal was returned.
         let At::Answering { answer, passage } = stage.project() else { return Poll::Pending };
         let mut answer = ready!(answer.poll(cx));
-        let slot = passage.take().and_then(|passage| match &mut answer {
-            Ok(response) => tell(response, passage),
-            Err(_) => {
-                passage.settle(None);
-                None
-            }
-        });
+        let slot = passage.take().and_then(|passage| tell(&mut answer, passage));
         let body = |own| ResponseBody { own: Some(own), refusal: String::new(), slot };
         Poll::Ready(answer.map(|response| response.map(body)))
     }
@@ -74,7 +68,11 @@ impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
 }
 
 /// Tells what became of the request, and what the body is to hold.
-fn tell<R>(response: &mut Response<R>, passage: Passage) -> Option<Admission> {
+fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<Admission> {
+    let Ok(response) = answer else {
+        passage.settle(None);
+        return None;
+    };
     append(response.headers_mut(), passage.fields());
     let (status, slot) = (passage.status_of(&Answer(response)), passage.for_body());
     let verdict = passage.settle(Some(status));
@@ -100,8 +98,9 @@ static NAMES: LazyLock<[HeaderName; FieldName::ALL.len()]> =
     LazyLock::new(|| FieldName::ALL.map(|name| HeaderName::from_static(name.as_str())));
 
 fn append(headers: &mut HeaderMap, fields: Fields) {
-    headers.extend(fields.into_iter().filter_map(|(name, value)| {
-        let value = value.into_made(|text| HeaderValue::try_from(text).ok())?;
-        Some((NAMES.get(name.place())?.clone(), value))
-    }));
+    for (name, value) in fields {
+        if let Some(value) = value.into_made(|text| HeaderValue::try_from(text).ok()) {
+            NAMES.get(name.place()).map(|name| headers.append(name, value));
+        }
+    }
 }

@@ -368,8 +368,9 @@ pub trait CounterStore: fmt::Debug + Send + Sync {
     /// Decides and counts, in one atomic step. The readings are in the order of the limits; the
     /// charge was made iff all say `within`.
     ///
-    /// The answer borrows nothing, and nothing is decided later than it: a store that answers at once
-    /// has counted when this returns, any other counts when it is polled.
+    /// The answer borrows nothing. A store that answers at once has counted when this returns. Any other
+    /// counts no sooner than it is polled, and a decorator asks its store no sooner: what nobody polls
+    /// was not charged.
     fn charge(&self, charge: &Charge<'_>) -> Answer<'static, Result<Readings, StoreError>>;
 
     /// Corrects what was charged and gives back a slot, as far as each of the limits is concerned. A
