@@ -10,12 +10,13 @@ use std::{
 };
 
 use keygate::{
+    clock::{ManualClock, Timestamp},
     limit::Readings,
     memory::MemoryCounters,
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 
-use crate::rigged::a_turn;
+use crate::{rigged::a_turn, support::noon};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -47,11 +48,12 @@ pub(crate) struct MoodyCounters {
 }
 
 impl MoodyCounters {
-    /// Counters that so many processes share.
+    /// Counters that so many processes share, by a clock that stands still.
     pub(crate) fn shared_by(replicas: u64) -> Self {
         let replicas = NonZeroU64::new(replicas).unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from(noon())));
         Self {
-            counters: Arc::default(),
+            counters: Arc::new(MemoryCounters::new(clock)),
             mood: Mutex::default(),
             replicas,
             settled: AtomicUsize::default(),
