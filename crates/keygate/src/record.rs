@@ -107,7 +107,7 @@ pub struct KeyRecord {
     /// What the key may do, under the ceiling of its plan. Empty grants nothing.
     #[serde(default)]
     pub scopes: ScopeSet,
-    /// Facts for the handler, such as a country; see [`Caller::attribute`].
+    /// Facts for the handler, such as a country; see [`Identity::attribute`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
     /// Where and how it may be used.
