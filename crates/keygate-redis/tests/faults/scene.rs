@@ -192,8 +192,8 @@ pub(crate) fn assert_everything_expires(servers: &[&RedisServer]) {
     for server in servers {
         for key in server.keys().iter().filter(|key| !key.contains("{keys}")) {
             let left: i64 = server.cli(&["pttl", key]).parse().unwrap();
-            // One may be gone by now.
-            assert!(left > 0 || left == -2, "{key} never expires");
+            // One may be gone by now, or go within this millisecond.
+            assert!(left >= 0 || left == -2, "{key} never expires: PTTL says {left}");
             let within = !key.contains(":limits:") || left <= LONGEST_MILLIS;
             assert!(within, "{key} lives {left} ms");
         }
