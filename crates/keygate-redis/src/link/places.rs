@@ -57,7 +57,8 @@ pub(crate) enum Lane {
 ///
 /// The task of redis-rs that serves a Cluster takes a lock for each command, and keeps it over a pause that
 /// tokio gives to whoever does more than 128 things in a row; if it then finds that a slot has moved, it waits
-/// for itself for ever. With no more than 32 at a time it does not come to 128.
+/// for itself for ever. With no more than 32 at a time it does not come to 128. Only what a node has left
+/// unanswered for longer than a place is held comes on top, all of it at once when that node wakes.
 #[derive(Debug)]
 pub(super) struct Lanes {
     requests: Places,
