@@ -47,7 +47,7 @@ pub use self::{
 };
 use crate::{
     scope::{Scope, ScopeSet},
-    wire::LastPolicy,
+    wire::Policies,
 };
 
 /// The most limits a plan may have.
@@ -72,7 +72,7 @@ pub(crate) struct Charged {
     limits: Arc<[Limit]>,
     /// Those that count what a request weighs, if some count that it is there.
     weighing: Option<Arc<Charged>>,
-    pub(crate) last_policy: LastPolicy,
+    pub(crate) policies: Policies,
 }
 
 impl Plan {
@@ -113,13 +113,13 @@ impl Plan {
 
 impl Charged {
     pub(crate) fn new(limits: impl Iterator<Item = Limit>) -> Arc<Self> {
-        let (limits, last_policy): (Arc<[Limit]>, _) = (limits.collect(), LastPolicy::default());
+        let (limits, policies): (Arc<[Limit]>, _) = (limits.collect(), Policies::default());
         let weighing = limits.iter().any(Limit::is_concurrency).then(|| {
             let weighing = limits.iter().filter(|limit| !limit.is_concurrency());
-            let (limits, last_policy) = (weighing.cloned().collect(), LastPolicy::default());
-            Arc::new(Self { limits, weighing: None, last_policy })
+            let (limits, policies) = (weighing.cloned().collect(), Policies::default());
+            Arc::new(Self { limits, weighing: None, policies })
         });
-        Arc::new(Self { limits, weighing, last_policy })
+        Arc::new(Self { limits, weighing, policies })
     }
 
     pub(crate) fn list(&self) -> &Arc<[Limit]> {

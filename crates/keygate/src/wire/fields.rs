@@ -64,7 +64,7 @@ impl Wire {
         if self.rate_limit_fields.draft() {
             fields.push((
                 FieldName::RateLimitPolicy,
-                charged.last_policy.of(counted, || list::<Policy>(counted)),
+                charged.policies.of(counted, || list::<Policy>(counted)),
             ));
             fields.push((FieldName::RateLimit, list::<ServiceLimit>(counted).into()));
         }

@@ -22,7 +22,7 @@ use crate::{address::TrustedProxies, verdict::Caller};
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
     manner::Manner,
-    policy::LastPolicy,
+    policy::Policies,
 };
 pub use self::{
     fields::{Fields, RateLimitFields},

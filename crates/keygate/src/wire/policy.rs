@@ -1,47 +1,55 @@
-//! The last policy told about a list of limits, so that the hot path does not write it again.
+//! The policies told about a list of limits, so that the hot path does not write them again.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
-use arc_swap::ArcSwapOption;
 use smallvec::SmallVec;
 
 use super::FieldValue;
 use crate::{limit::Reading, verdict::Counted};
 
-/// At most one text, and the lengths of the windows it speaks of: all that may change in a policy
-/// while its limits stay the same. Belongs to the one list of limits it is kept with.
+/// Every policy told so far, the first one first. All that may change in a policy while its limits stay
+/// the same is how long their windows are, and calendars know few lengths: months of 28 to 31 days, days of
+/// 23 to 25 hours. Belongs to the one list of limits it is kept with.
 #[derive(Default)]
-pub(crate) struct LastPolicy(ArcSwapOption<Policy>);
+pub(crate) struct Policies(OnceLock<Box<Policy>>);
 
 struct Policy {
     window_seconds: SmallVec<[u64; 4]>,
     value: FieldValue,
+    others: Policies,
 }
 
-impl LastPolicy {
-    /// The policy of these readings, by `write` if it is another one than last time.
+impl Policies {
+    /// The policy of these readings, by `write` if it was never told before.
     pub(super) fn of(&self, counted: &Counted, write: impl FnOnce() -> String) -> FieldValue {
         let windows = || counted.readings().iter().map(|reading: &Reading| reading.window_seconds);
-        if let Some(last) = &*self.0.load()
-            && last.window_seconds.iter().copied().eq(windows())
-        {
-            return last.value.clone();
+        let mut policies = self;
+        while let Some(policy) = policies.0.get() {
+            if policy.window_seconds.iter().copied().eq(windows()) {
+                return policy.value.clone();
+            }
+            policies = &policy.others;
         }
         let value = FieldValue::shared(write());
-        let policy = Policy { window_seconds: windows().collect(), value: value.clone() };
-        self.0.store(Some(policy.into()));
+        let policy = Policy {
+            window_seconds: windows().collect(),
+            value: value.clone(),
+            others: Self::default(),
+        };
+        // Whoever came first at the same time is told next time.
+        let _ = policies.0.set(Box::new(policy));
         value
     }
 }
 
-impl Clone for LastPolicy {
+impl Clone for Policies {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl fmt::Debug for LastPolicy {
+impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LastPolicy")
+        f.write_str("Policies")
     }
 }
