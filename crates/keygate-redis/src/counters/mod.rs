@@ -14,6 +14,7 @@
 //! sent again.
 
 mod clock;
+mod decided;
 mod format;
 mod held_slots;
 mod part;
@@ -27,19 +28,19 @@ mod tests;
 use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 use keygate::{
-    clock::{Clock, SystemClock, Timestamp},
-    limit::{Level, Readings, State},
+    clock::{Clock, SystemClock},
+    limit::Readings,
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 use redis::Cmd;
-use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use self::{
     clock::RedisClock,
+    decided::Decided,
     format::{Few, Reply, Told, Verdict},
     held_slots::HeldSlots,
-    part::Part,
+    part::{Owners, Part},
     scripts::{CHARGE, CORRECT, RESET, TAKE},
     seen::Seen,
     settle::Settling,
@@ -122,8 +123,19 @@ impl RedisCounters {
 
 impl Counting {
     async fn count(&self, charge: &Charge<'_>, deadline: Instant) -> Result<Readings, Fault> {
+        let owners = Owners::of(charge, &self.seen, &self.layout);
+        Ok(self.decide(charge, &owners, deadline).await?.readings(charge.cost))
+    }
+
+    /// Sends a charge until the counters are told.
+    async fn decide<'c>(
+        &self,
+        charge: &Charge<'c>,
+        owners: &Owners,
+        deadline: Instant,
+    ) -> Result<Decided<'c>, Fault> {
         let asked_at = SystemClock.now();
-        let mut parts = Part::all(charge, &self.seen, &self.layout, self.clock.as_of(asked_at))?;
+        let mut parts = Part::all(charge, owners, self.clock.as_of(asked_at))?;
         let wanted = Wanted::of(charge, &self.layout, self.lease);
         let mut recall = false;
         for _ in 0..TRIES.saturating_add(charge.limits.len()) {
@@ -135,14 +147,14 @@ impl Counting {
                 self.held.add(wanted, charge.slot);
             }
             if parts.is_empty() {
-                let none = Told::of_nobody();
-                return conclude(charge, &parts, self.clock.as_of(asked_at), true, none, found);
+                let (now, told) = (self.clock.as_of(asked_at), Told::of_nobody());
+                return Decided::new(charge, &parts, now, true, told, found);
             }
             let Reply { now, verdict } = Reply::read(rest, first_place)?;
             self.clock.learn(asked_at, now);
             match verdict {
                 Verdict::Decided { charged, told } => {
-                    return conclude(charge, &parts, now, charged, told, found);
+                    return Decided::new(charge, &parts, now, charged, told, found);
                 }
                 Verdict::Behind => recall = true,
                 Verdict::Window { owner, limit, at } => {
@@ -181,38 +193,6 @@ impl Counting {
         let key = self.layout.counters(owner);
         self.link.call(&self.reset, &[key], no_arguments, within).await
     }
-}
-
-fn conclude(
-    charge: &Charge<'_>,
-    parts: &[Part<'_>],
-    now: Timestamp,
-    fits: bool,
-    mut told: Told<'_>,
-    found: Option<Found>,
-) -> Result<Readings, Fault> {
-    let mut levels: Few<(usize, Level)> = Few::new();
-    for part in parts {
-        part.conclude(&mut told, now, &mut levels)?;
-    }
-    let mut charged = fits;
-    if let Some(found) = found {
-        charged = fits && found.free;
-        // Who names no slot takes none, but is told what is left beside it.
-        let beside = u64::from(charged && charge.cost > 0 && !found.taken);
-        let counting = charge.limits.iter().enumerate().filter(|(_, it)| it.is_concurrency());
-        let held = |used: u64| State { used: used.saturating_add(beside), ..State::default() };
-        levels.extend(
-            counting
-                .zip(found.held)
-                .map(|((place, limit), used)| (place, limit.rule().level(held(used), now))),
-        );
-    }
-    levels.sort_by_key(|(place, _)| *place);
-    let reading = |(_, level): &(usize, Level)| {
-        level.reading(charge.cost, charged || level.fits(charge.cost))
-    };
-    Ok(levels.iter().map(reading).collect())
 }
 
 impl CounterStore for RedisCounters {

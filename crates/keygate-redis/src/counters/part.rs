@@ -3,17 +3,38 @@ use std::sync::Arc;
 use keygate::{
     clock::Timestamp,
     key::KeyId,
-    limit::Level,
-    plan::Partition,
+    plan::{Limit, Partition},
     port::{Charge, Owner},
     record::ConsumerId,
 };
 
 use super::{
+    decided::Counted,
     format::{self, Asked, Few, Told},
     seen::{Known, Seen, View},
 };
 use crate::{fault::Fault, layout::Layout};
+
+/// Who counts the limits of a charge, slots aside.
+#[derive(Debug)]
+pub(super) struct Owners {
+    consumer: Option<Arc<Known>>,
+    key: Option<Arc<Known>>,
+}
+
+impl Owners {
+    pub(super) fn of(charge: &Charge<'_>, seen: &Seen, layout: &Layout) -> Self {
+        let known = |partition| {
+            let counts = charge.limits.iter().any(|limit| is_counted_by(limit, partition));
+            counts.then(|| seen.of(owner(charge.consumer, charge.key, partition), layout))
+        };
+        Self { consumer: known(Partition::Consumer), key: known(Partition::Key) }
+    }
+}
+
+fn is_counted_by(limit: &Limit, partition: Partition) -> bool {
+    limit.partition() == partition && !limit.is_concurrency()
+}
 
 /// The limits of a charge that one owner counts.
 pub(super) struct Part<'a> {
@@ -28,23 +49,21 @@ impl<'a> Part<'a> {
     /// Those of a charge, the consumer's first.
     pub(super) fn all(
         charge: &Charge<'a>,
-        seen: &Seen,
-        layout: &Layout,
+        owners: &Owners,
         now: Timestamp,
     ) -> Result<Vec<Self>, Fault> {
         let mut parts = Vec::with_capacity(1);
-        for partition in [Partition::Consumer, Partition::Key] {
+        let owners = [(Partition::Consumer, &owners.consumer), (Partition::Key, &owners.key)];
+        for (partition, known) in owners {
+            let Some(known) = known else { continue };
             let limits = charge.limits.iter().enumerate();
             let mut asked: Few<_> = limits
-                .filter(|(_, limit)| limit.partition() == partition && !limit.is_concurrency())
+                .filter(|(_, limit)| is_counted_by(limit, partition))
                 .map(|(place, limit)| Asked::new(limit, place, now))
                 .collect::<Result<_, _>>()?;
-            if !asked.is_empty() {
-                asked.sort_by_key(|asked| asked.rule.kind);
-                let known = seen.of(owner(charge.consumer, charge.key, partition), layout);
-                let view = known.view(&asked, now);
-                parts.push(Self { known, asked, named: Vec::new(), view });
-            }
+            asked.sort_by_key(|asked| asked.rule.kind);
+            let view = known.view(&asked, now);
+            parts.push(Self { known: Arc::clone(known), asked, named: Vec::new(), view });
         }
         Ok(parts)
     }
@@ -79,13 +98,12 @@ impl<'a> Part<'a> {
         self.view.places.first().copied().unwrap_or(0)
     }
 
-    /// Takes what was told of this owner, and remembers it. Adds the level of each limit, with its place in
-    /// the charge.
+    /// Takes what was told of this owner, and remembers it. Adds what is counted of each limit.
     pub(super) fn conclude(
         &self,
         told: &mut Told<'_>,
         now: Timestamp,
-        levels: &mut Few<(usize, Level)>,
+        counted: &mut Few<Counted<'a>>,
     ) -> Result<(), Fault> {
         let news = told.next(&self.view, now)?;
         for (index, asked) in self.asked.iter().enumerate() {
@@ -96,7 +114,8 @@ impl<'a> Part<'a> {
             let counter = place.and_then(|place| news.counters.get(place)).copied();
             let counter =
                 counter.ok_or_else(|| Fault::Foreign("a reply without a limit".into()))?;
-            levels.push((asked.place, asked.limit.rule().level(asked.state(counter), now)));
+            let (place, rule, state) = (asked.place, asked.limit.rule(), asked.state(counter));
+            counted.push(Counted { place, rule, state });
         }
         self.known.remember(&self.view, &self.asked, news);
         Ok(())
