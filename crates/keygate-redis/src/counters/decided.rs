@@ -14,7 +14,7 @@ use crate::fault::Fault;
 /// What the counters are told to be, after a charge or without it.
 pub(super) struct Decided<'a> {
     /// Whether the charge was made.
-    charged: bool,
+    pub(super) charged: bool,
     now: Timestamp,
     /// In the order of the limits.
     counted: Few<Counted<'a>>,
@@ -60,8 +60,14 @@ impl<'a> Decided<'a> {
 
     /// What to tell about a charge of `cost`.
     pub(super) fn readings(&self, cost: u64) -> Readings {
-        let levels = self.counted.iter().map(|it| it.rule.level(it.state, self.now));
         let reading = |level: Level| level.reading(cost, self.charged || level.fits(cost));
-        levels.map(reading).collect()
+        self.levels_before(0).map(reading).collect()
+    }
+
+    /// The levels of quotas and rates as they were before the last `units` of the charge, at the same instant.
+    pub(super) fn levels_before(&self, units: u64) -> impl Iterator<Item = Level> {
+        self.counted.iter().map(move |Counted { rule, state, .. }| {
+            rule.level(State { used: state.used.saturating_sub(units), ..*state }, self.now)
+        })
     }
 }

@@ -9,11 +9,15 @@
 //! taken by the same script call (see [`slots`]). What a request turns out to weigh, and that it is over, is
 //! told later, by settlements that nobody waits for (see [`settle`]).
 //!
+//! Charges that meet at one owner are made together (see [`combining`]).
+//!
 //! Calendars are not for Lua: the caller sends the window of each quota, by what it believes the clock
 //! of Redis to show. Where that is wrong, Redis answers with the instant that counts, and the charge is
 //! sent again.
 
+mod batch;
 mod clock;
+mod combining;
 mod decided;
 mod format;
 mod held_slots;
@@ -33,10 +37,14 @@ use keygate::{
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 use redis::Cmd;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use self::{
     clock::RedisClock,
+    combining::Turn,
     decided::Decided,
     format::{Few, Reply, Told, Verdict},
     held_slots::HeldSlots,
@@ -47,7 +55,8 @@ use self::{
     slots::{Found, Wanted},
 };
 use crate::{
-    fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script, watch::Watcher,
+    clock::now, fault::Fault, guard::Guard, layout::Layout, link::Link, script::Script,
+    watch::Watcher,
 };
 
 /// How often a charge is sent again with other windows, or with what was seen; and once more for each
@@ -79,6 +88,8 @@ struct Counting {
     watcher: Option<Watcher>,
     clock: Arc<RedisClock>,
     seen: Seen,
+    /// That of the tasks that serve who waits.
+    runtime: Handle,
 }
 
 impl RedisCounters {
@@ -112,6 +123,7 @@ impl RedisCounters {
             watcher,
             clock,
             seen: Seen::new(REMEMBERED),
+            runtime,
         }))
     }
 
@@ -122,9 +134,26 @@ impl RedisCounters {
 }
 
 impl Counting {
-    async fn count(&self, charge: &Charge<'_>, deadline: Instant) -> Result<Readings, Fault> {
+    async fn count(
+        self: &Arc<Self>,
+        charge: &Charge<'_>,
+        deadline: Instant,
+    ) -> Result<Readings, Fault> {
         let owners = Owners::of(charge, &self.seen, &self.layout);
-        Ok(self.decide(charge, &owners, deadline).await?.readings(charge.cost))
+        let lead = match Turn::of(self, &owners, charge, deadline) {
+            Turn::First(lead) => Some(lead),
+            Turn::Together(answer) => match timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) => return answer,
+                // Whoever was to send it has ended, and did not.
+                Ok(Err(_)) if now() < deadline => None,
+                _ => return Err(Fault::Timeout),
+            },
+            Turn::Alone => None,
+        };
+        let decided = self.decide(charge, &owners, deadline).await;
+        // Others need not wait for what this one is told.
+        drop(lead);
+        Ok(decided?.readings(charge.cost))
     }
 
     /// Sends a charge until the counters are told.

@@ -16,7 +16,7 @@ use super::{
 use crate::{fault::Fault, layout::Layout};
 
 /// Who counts the limits of a charge, slots aside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Owners {
     consumer: Option<Arc<Known>>,
     key: Option<Arc<Known>>,
@@ -29,6 +29,12 @@ impl Owners {
             counts.then(|| seen.of(owner(charge.consumer, charge.key, partition), layout))
         };
         Self { consumer: known(Partition::Consumer), key: known(Partition::Key) }
+    }
+
+    /// The one whom all these owners belong to: charges of the same limits have all owners in common if they
+    /// have this one.
+    pub(super) fn narrowest(&self) -> Option<&Arc<Known>> {
+        self.key.as_ref().or(self.consumer.as_ref())
     }
 }
 

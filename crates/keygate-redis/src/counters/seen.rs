@@ -4,7 +4,10 @@ use hashbrown::DefaultHashBuilder as Hasher;
 use keygate::{clock::Timestamp, key::KeyId, port::Owner, record::ConsumerId};
 use quick_cache::{Equivalent, UnitWeighter, sync::Cache};
 
-use super::format::{self, Asked, Counter, Few, Kind, Listed, MOST_LISTED, News};
+use super::{
+    combining::Queues,
+    format::{self, Asked, Counter, Few, Kind, Listed, MOST_LISTED, News},
+};
 use crate::layout::Layout;
 
 /// What this replica last saw of each owner's counters, and under which Redis key.
@@ -89,10 +92,11 @@ impl View {
     }
 }
 
-/// One owner's Redis key, and what was seen under it.
+/// One owner's Redis key, what was seen under it, and who waits to charge there.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) key: String,
+    pub(super) queues: Queues,
     memory: Mutex<Memory>,
 }
 
@@ -107,7 +111,7 @@ struct Memory {
 
 impl Known {
     fn new(key: String) -> Self {
-        Self { key, memory: Mutex::default() }
+        Self { key, queues: Queues::default(), memory: Mutex::default() }
     }
 
     /// What is known to whoever charges these limits.

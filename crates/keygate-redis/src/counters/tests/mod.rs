@@ -1,3 +1,5 @@
+mod batch;
+mod combining;
 mod conformance;
 mod differential;
 mod edits;

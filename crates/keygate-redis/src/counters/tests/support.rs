@@ -47,9 +47,17 @@ pub(super) fn replica_at(url: &str) -> RedisCounters {
 
 /// The same, with another lease of slots.
 pub(super) fn leasing(url: &str, lease: Duration) -> RedisCounters {
-    let link = link_to(url);
-    let guard = Guard::new(Bounds { deadline: DEADLINE, ..Bounds::default() });
-    RedisCounters::new(link, Layout::new("keygate"), Arc::new(guard), None, lease)
+    with_bounds(url, lease, DEADLINE)
+}
+
+/// A replica that waits no longer than that for a decision.
+pub(super) fn impatient(server: &RedisServer, deadline: Duration) -> RedisCounters {
+    with_bounds(&server.url(), LEASE, deadline)
+}
+
+fn with_bounds(url: &str, lease: Duration, deadline: Duration) -> RedisCounters {
+    let guard = Guard::new(Bounds { deadline, ..Bounds::default() });
+    RedisCounters::new(link_to(url), Layout::new("keygate"), Arc::new(guard), None, lease)
 }
 
 /// Whether a counter of another plan still says something.

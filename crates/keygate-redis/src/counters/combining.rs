@@ -1,0 +1,219 @@
+//! A hot owner costs one trip at a time: what comes while a charge is under way waits for it, and goes then as
+//! one charge (see [`batch`](super::batch)).
+//!
+//! The first charge makes its call itself, and its owner has a queue while that is under way. If others wait
+//! when it is done, or was given up, a task sends them, batch by batch, until nobody waits. That is decided
+//! under the lock under which others come to wait, so that nobody is left behind. The task runs where the
+//! counters were made: a request's runtime may end with one of a server's threads.
+//!
+//! Who waits keeps its own deadline. If it gives up before it was sent it is charged nothing; after that its
+//! outcome is unknown, as that of any call is. Should the task end with the runtime, those that were not sent
+//! make their calls themselves.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use keygate::{key::KeyId, plan::Limit, port::Charge, record::ConsumerId};
+use smallvec::SmallVec;
+use tokio::{
+    sync::oneshot::{self, Receiver},
+    time::Instant,
+};
+
+use super::{
+    Counting,
+    batch::{Answer, Batch, Member, Sum},
+    part::Owners,
+    seen::Known,
+};
+use crate::clock::now;
+
+/// How many charges are made as one.
+const MOST: usize = 256;
+
+/// The queues at one owner. There is one while a charge is under way, for each list of limits.
+#[derive(Debug, Default)]
+pub(super) struct Queues(Mutex<Few<Queue>>);
+
+type Few<T> = SmallVec<[T; 1]>;
+
+/// Charges of these limits that wait for one that is under way.
+#[derive(Debug)]
+struct Queue {
+    /// Where the limits are. Whoever serves the queue holds on to them, so that nothing else is there.
+    limits: usize,
+    members: VecDeque<Member>,
+}
+
+impl Queues {
+    /// Waits for a charge of these limits that is under way. If there is none a queue is opened for this one.
+    fn join(&self, limits: &[Limit], cost: u64, deadline: Instant) -> Option<Receiver<Answer>> {
+        let mut queues = self.lock();
+        let Some(queue) = place(&queues, limits).and_then(|place| queues.get_mut(place)) else {
+            queues.push(Queue { limits: address(limits), members: VecDeque::new() });
+            return None;
+        };
+        let (answer, receiver) = oneshot::channel();
+        queue.members.push_back(Member { cost, deadline, answer });
+        Some(receiver)
+    }
+
+    /// Closes the queue if nobody waits; whether somebody does.
+    fn goes_on(&self, limits: &[Limit]) -> bool {
+        front(&mut self.lock(), limits).is_some()
+    }
+
+    /// Begins a batch with those who have waited longest. If nobody waits the queue is closed.
+    fn take(&self, limits: &[Limit], batch: &mut Batch<'_>) -> bool {
+        let mut queues = self.lock();
+        let Some(queue) = front(&mut queues, limits) else { return false };
+        let most = queue.members.len().min(MOST);
+        batch.begin(queue.members.drain(..most));
+        true
+    }
+
+    /// Closes the queue, whoever waits.
+    fn abandon(&self, limits: &[Limit]) {
+        let mut queues = self.lock();
+        let abandoned = place(&queues, limits).map(|place| queues.swap_remove(place));
+        // Without the lock: those who wait are woken.
+        drop(queues);
+        drop(abandoned);
+    }
+
+    /// Whether no charge is under way that others would wait for.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Few<Queue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(queues: &[Queue], limits: &[Limit]) -> Option<usize> {
+    queues.iter().position(|queue| queue.limits == address(limits))
+}
+
+/// The queue if anybody waits in it; it is closed if nobody does.
+fn front<'q>(queues: &'q mut Few<Queue>, limits: &[Limit]) -> Option<&'q mut Queue> {
+    let place = place(queues, limits)?;
+    if queues.get(place)?.members.is_empty() {
+        queues.swap_remove(place);
+        return None;
+    }
+    queues.get_mut(place)
+}
+
+fn address(limits: &[Limit]) -> usize {
+    limits.as_ptr().addr()
+}
+
+/// How a charge is made.
+pub(super) enum Turn<'a> {
+    /// At once, and whoever comes meanwhile waits for it.
+    First(Lead<'a>),
+    /// With others, by whoever answers here.
+    Together(Receiver<Answer>),
+    /// By itself: it cannot be added to others.
+    Alone,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn of(
+        counting: &'a Arc<Counting>,
+        owners: &'a Owners,
+        charge: &'a Charge<'a>,
+        deadline: Instant,
+    ) -> Self {
+        let Some(owner) = owners.narrowest().filter(|_| is_mere_sum(charge)) else {
+            return Self::Alone;
+        };
+        match owner.queues.join(charge.limits, charge.cost, deadline) {
+            Some(answer) => Self::Together(answer),
+            None => Self::First(Lead { counting, owners, owner, charge }),
+        }
+    }
+}
+
+/// Slots have names, and who weighs nothing only looks.
+fn is_mere_sum(charge: &Charge<'_>) -> bool {
+    charge.cost > 0 && charge.slot.is_none() && !charge.limits.iter().any(Limit::is_concurrency)
+}
+
+/// What others of the same limits wait for. Done or given up, it leaves them to a task.
+pub(super) struct Lead<'a> {
+    counting: &'a Arc<Counting>,
+    owners: &'a Owners,
+    owner: &'a Known,
+    charge: &'a Charge<'a>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let Charge { consumer, key, limits, .. } = *self.charge;
+        if !self.owner.queues.goes_on(limits) {
+            return;
+        }
+        let serving = Serving {
+            counting: Arc::clone(self.counting),
+            owners: self.owners.clone(),
+            consumer: consumer.clone(),
+            key,
+            limits: Arc::clone(limits),
+            open: true,
+        };
+        self.counting.runtime.spawn(serving.run());
+    }
+}
+
+/// Answers all who wait in a queue.
+struct Serving {
+    counting: Arc<Counting>,
+    owners: Owners,
+    consumer: ConsumerId,
+    key: KeyId,
+    limits: Arc<[Limit]>,
+    /// Whether the queue is.
+    open: bool,
+}
+
+impl Serving {
+    async fn run(mut self) {
+        let limits = Arc::clone(&self.limits);
+        let mut batch = Batch::new(&limits);
+        while self.takes(&mut batch) {
+            while let Some(sum) = batch.next(now()) {
+                self.send(sum, &mut batch).await;
+            }
+        }
+    }
+
+    fn takes(&mut self, batch: &mut Batch<'_>) -> bool {
+        let owner = self.owners.narrowest();
+        self.open = owner.is_some_and(|owner| owner.queues.take(&self.limits, batch));
+        self.open
+    }
+
+    async fn send(&self, Sum { cost, deadline }: Sum, batch: &mut Batch<'_>) {
+        let (consumer, key, limits) = (&self.consumer, self.key, &self.limits);
+        let charge = Charge { consumer, key, limits, cost, slot: None };
+        match self.counting.decide(&charge, &self.owners, deadline).await {
+            Ok(decided) if decided.charged => batch.charged(decided.levels_before(cost)),
+            Ok(decided) => batch.refused(decided.levels_before(0)),
+            Err(fault) => batch.failed(&fault),
+        }
+    }
+}
+
+/// Ended by a runtime that ends, it leaves nobody waiting.
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owners.narrowest().filter(|_| self.open) {
+            owner.queues.abandon(&self.limits);
+        }
+    }
+}
