@@ -56,7 +56,7 @@ impl Queues {
             return None;
         };
         let (answer, receiver) = oneshot::channel();
-        queue.members.push_back(Member { cost, deadline, answer });
+        queue.push(Member { cost, deadline, answer });
         Some(receiver)
     }
 
@@ -89,8 +89,27 @@ impl Queues {
         self.lock().is_empty()
     }
 
+    /// How many charges wait, or have waited and went away.
+    #[cfg(test)]
+    pub(super) fn members(&self) -> usize {
+        self.lock().iter().map(|queue| queue.members.len()).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Few<Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, member: Member) {
+        let room = self.members.capacity();
+        if self.members.len() == room {
+            // Those who went away must not pile up until the call is over. There is room for twice as many as
+            // are left, so that this is rare.
+            self.members.retain(|member| !member.answer.is_closed());
+            self.members.reserve(self.members.len().max(1));
+        }
+        self.members.push_back(member);
     }
 }
 

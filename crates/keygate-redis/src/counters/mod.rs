@@ -160,7 +160,7 @@ impl Counting {
     async fn decide<'c>(
         &self,
         charge: &Charge<'c>,
-        owners: &Owners,
+        owners: &'c Owners,
         deadline: Instant,
     ) -> Result<Decided<'c>, Fault> {
         let asked_at = SystemClock.now();

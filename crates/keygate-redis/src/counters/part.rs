@@ -31,8 +31,7 @@ impl Owners {
         Self { consumer: known(Partition::Consumer), key: known(Partition::Key) }
     }
 
-    /// The one whom all these owners belong to: charges of the same limits have all owners in common if they
-    /// have this one.
+    /// Charges of the same limits that have this owner in common have all of them in common.
     pub(super) fn narrowest(&self) -> Option<&Arc<Known>> {
         self.key.as_ref().or(self.consumer.as_ref())
     }
@@ -44,7 +43,7 @@ fn is_counted_by(limit: &Limit, partition: Partition) -> bool {
 
 /// The limits of a charge that one owner counts.
 pub(super) struct Part<'a> {
-    pub(super) known: Arc<Known>,
+    pub(super) known: &'a Known,
     asked: Few<Asked<'a>>,
     /// The windows that Redis asked for, by limit.
     named: Vec<(usize, Timestamp)>,
@@ -55,7 +54,7 @@ impl<'a> Part<'a> {
     /// Those of a charge, the consumer's first.
     pub(super) fn all(
         charge: &Charge<'a>,
-        owners: &Owners,
+        owners: &'a Owners,
         now: Timestamp,
     ) -> Result<Vec<Self>, Fault> {
         let mut parts = Vec::with_capacity(1);
@@ -69,7 +68,7 @@ impl<'a> Part<'a> {
                 .collect::<Result<_, _>>()?;
             asked.sort_by_key(|asked| asked.rule.kind);
             let view = known.view(&asked, now);
-            parts.push(Self { known: Arc::clone(known), asked, named: Vec::new(), view });
+            parts.push(Self { known, asked, named: Vec::new(), view });
         }
         Ok(parts)
     }

@@ -12,35 +12,18 @@ use keygate::{
     clock::Timestamp,
     key::KeyId,
     limit::{Level, Reading, Readings, State, decide},
-    period::{AnchorDay, Period},
-    plan::{Limit, LimitBuilder, RateSpec},
-    port::{CounterStore, Owner, StoreError},
+    plan::{Limit, RateSpec},
 };
-use keygate_tests::{PATIENCE, RedisServer};
-use rustix::process::Signal;
-use tokio::{
-    runtime::Runtime,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use keygate_tests::RedisServer;
+use tokio::time::Instant;
 
 use super::support::{
-    Customer, assert_everything_expires, calls, impatient, limits, replica, set_clock,
-    stepped_replica,
+    Customer, all, assert_all_is_answered, assert_everything_expires, becomes_idle, calls,
+    is_admitted, limits, monthly, remaining, replica, set_clock, spawn, stepped_replica, warmed_up,
 };
-use crate::{counters::RedisCounters, guard::Circuit, testing::Random};
+use crate::{counters::RedisCounters, testing::Random};
 
 const AT: Timestamp = Timestamp::from_micros(2_000_000_000_000_000);
-
-type Charged = Result<Readings, StoreError>;
-
-fn monthly(name: &str, amount: u64) -> LimitBuilder {
-    Limit::quota(name, amount, Period::month(AnchorDay::FIRST))
-}
-
-fn is_admitted(readings: &Readings) -> bool {
-    readings.iter().all(|reading| reading.within)
-}
 
 /// Charges at once, which meet: each is polled before anything is answered. The connection is there, and the
 /// script is known.
@@ -51,15 +34,8 @@ async fn meet(
 ) -> Vec<Readings> {
     let charges = who.into_iter().map(|(who, cost)| who.charge(replica, limits, cost));
     let answers = join_all(charges).await;
-    assert_idle(replica);
+    assert_all_is_answered(replica);
     answers.into_iter().map(Result::unwrap).collect()
-}
-
-async fn warmed_up(replica: RedisCounters, server: &RedisServer) -> Arc<RedisCounters> {
-    let (stranger, limits) = (Customer::new("stranger"), limits([monthly("monthly", 10)]));
-    stranger.charge(&replica, &limits, 1).await.unwrap();
-    let _ = server.cli(&["config", "resetstat"]);
-    Arc::new(replica)
 }
 
 /// One whose clock shows [`AT`] until it is set.
@@ -69,65 +45,11 @@ async fn standing_still(server: &RedisServer) -> Arc<RedisCounters> {
     warmed_up(replica, server).await
 }
 
-/// A charge in a task of its own.
-fn spawn(
-    replica: &Arc<RedisCounters>,
-    limits: &Arc<[Limit]>,
-    who: &Customer,
-    cost: u64,
-) -> JoinHandle<Charged> {
-    let (replica, limits, who) = (Arc::clone(replica), Arc::clone(limits), who.clone());
-    tokio::spawn(async move { who.charge(&replica, &limits, cost).await })
-}
-
-async fn all(tasks: Vec<JoinHandle<Charged>>) -> Vec<Readings> {
-    join_all(tasks).await.into_iter().map(|task| task.unwrap().unwrap()).collect()
-}
-
-/// Nothing is under way.
-#[track_caller]
-fn assert_idle(replica: &RedisCounters) {
-    assert_eq!(replica.0.guard.health().in_flight(), 0);
-}
-
-/// Nothing waits at this customer's counters, nor is anything served there.
-async fn is_idle(replica: &RedisCounters, who: &Customer) {
-    let Customer { consumer, key } = who;
-    for owner in [Owner::Consumer(consumer), Owner::Key { consumer, key: *key }] {
-        let known = replica.0.seen.of(owner, &replica.0.layout);
-        let idle = async {
-            while !known.queues.is_idle() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(PATIENCE, idle).await.expect("a queue stays open");
-    }
-}
-
-/// What remains of the first limit after each of those that were admitted.
-fn remaining(answers: &[Readings]) -> Vec<u64> {
-    answers.iter().filter(|it| is_admitted(it)).map(|readings| readings[0].remaining).collect()
-}
-
 /// Invariant I8: each unit is told once.
 #[track_caller]
 fn assert_dense(mut remaining: Vec<u64>, amount: u64) {
     remaining.sort_unstable();
     assert_eq!(remaining, (0..amount).collect::<Vec<_>>());
-}
-
-/// Holds up what would write.
-fn pause(server: &RedisServer) {
-    server.cli(&["client", "pause", "10000", "write"]);
-}
-
-fn go_on(server: &RedisServer) {
-    server.cli(&["client", "unpause"]);
-}
-
-/// Long enough for what was begun to be sent, or to wait.
-async fn settled() {
-    sleep(Duration::from_millis(50)).await;
 }
 
 #[tokio::test]
@@ -158,8 +80,8 @@ async fn a_quota_is_given_out_to_the_last_unit_in_few_trips() {
     let trips = calls(&server, "evalsha");
     println!("{TASKS} decisions, {trips} trips");
     assert!(trips * 4 < TASKS, "{trips}");
-    assert_idle(&replica);
-    is_idle(&replica, &acme).await;
+    assert_all_is_answered(&replica);
+    becomes_idle(&replica, &acme).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +119,7 @@ async fn whoever_is_refused_would_not_have_fitted() {
             assert!(!within && remaining < *cost && left < *cost, "{remaining} left for {cost}");
         }
     }
-    assert_idle(&replica);
+    assert_all_is_answered(&replica);
 }
 
 #[tokio::test]
@@ -255,7 +177,7 @@ async fn a_rate_under_many_tasks_gives_its_burst_and_its_pace() {
     assert!(admitted <= BURST + flowed + 1);
     assert!(admitted >= flowed * 8 / 10, "whatever flows back is given out");
     assert!(calls(&server, "evalsha") * 2 < decided);
-    assert_idle(&replica);
+    assert_all_is_answered(&replica);
 }
 
 #[tokio::test]
@@ -307,7 +229,7 @@ async fn lists_of_limits_do_not_mix() {
     let of_all: Vec<_> = answers.iter().filter(|it| is_admitted(it)).collect();
     let of_all = of_all.iter().map(|it| it.last().unwrap().remaining).collect::<BTreeSet<_>>();
     assert_eq!(of_all, (70..100).collect());
-    is_idle(&replica, &acme).await;
+    becomes_idle(&replica, &acme).await;
 }
 
 #[tokio::test]
@@ -317,103 +239,7 @@ async fn who_only_looks_waits_for_nobody() {
     let limits = limits([monthly("monthly", 300)]);
     meet(&replica, &limits, repeat_n((&acme, 0), 10)).await;
     assert_eq!(calls(&server, "evalsha"), 10);
-    is_idle(&replica, &acme).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_first_may_go_away_in_the_middle_of_its_call() {
-    let server = RedisServer::start();
-    let (replica, acme) = (warmed_up(replica(&server), &server).await, Customer::new("acme"));
-    let limits = limits([monthly("monthly", 100)]);
-    for round in 0..5 {
-        pause(&server);
-        let first = spawn(&replica, &limits, &acme, 1);
-        settled().await;
-        let others: Vec<_> = (0..9).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
-        settled().await;
-        first.abort();
-        first.await.unwrap_err();
-        go_on(&server);
-        // The first was sent, and counts.
-        let left = 99 - round * 10;
-        let mut told = remaining(&all(others).await);
-        told.sort_unstable();
-        assert_eq!(told, (left - 9..left).collect::<Vec<_>>());
-    }
-    assert_idle(&replica);
-    is_idle(&replica, &acme).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_goes_away_while_it_waits_is_charged_nothing() {
-    let server = RedisServer::start();
-    let (replica, acme) = (warmed_up(replica(&server), &server).await, Customer::new("acme"));
-    let limits = limits([monthly("monthly", 100)]);
-    pause(&server);
-    let mut tasks: Vec<_> = (0..50).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
-    settled().await;
-    // Whichever was the first, it is among those that stay with all but one in fifty.
-    let gone = tasks.split_off(40);
-    gone.iter().for_each(JoinHandle::abort);
-    let mut cut = 0;
-    for task in gone {
-        cut += u64::from(task.await.is_err());
-    }
-    assert_eq!(cut, 10);
-    go_on(&server);
-    all(tasks).await;
-    let left = acme.remaining(&replica, &limits).await[0];
-    assert!([59, 60].contains(&left), "{left}");
-    assert_idle(&replica);
-    is_idle(&replica, &acme).await;
-    drop(spawn_and_leave(&replica, &limits, &acme));
-    is_idle(&replica, &acme).await;
-}
-
-/// A charge that was never polled.
-fn spawn_and_leave(replica: &RedisCounters, limits: &Arc<[Limit]>, who: &Customer) -> impl Sized {
-    let (consumer, key) = (&who.consumer, who.key);
-    replica.charge(&keygate::port::Charge { consumer, key, limits, cost: 1, slot: None })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_redis_keeps_nobody_beyond_its_deadline() {
-    const DEADLINE: Duration = Duration::from_millis(200);
-    const SLACK: Duration = Duration::from_millis(100);
-    let server = RedisServer::start();
-    let replica = warmed_up(impatient(&server, DEADLINE), &server).await;
-    let (limits, acme) = (limits([monthly("monthly", 10_000)]), Customer::new("acme"));
-    server.signal(Signal::STOP);
-    let mut late = Vec::new();
-    for _ in 0..60 {
-        let (replica, limits, acme) = (Arc::clone(&replica), Arc::clone(&limits), acme.clone());
-        late.push(tokio::spawn(async move {
-            let start = Instant::now();
-            (acme.charge(&replica, &limits, 1).await, start.elapsed())
-        }));
-        sleep(Duration::from_millis(5)).await;
-    }
-    for task in late {
-        let (answer, took) = task.await.unwrap();
-        assert!(answer.is_err() && took < DEADLINE + SLACK, "{took:?}");
-    }
-    assert_idle(&replica);
-    is_idle(&replica, &acme).await;
-    server.signal(Signal::CONT);
-    let recovered = async {
-        while acme.charge(&replica, &limits, 1).await.is_err() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, recovered).await.expect("all goes on");
-    assert_eq!(replica.0.guard.health().circuit(), Circuit::Closed);
-    let tasks = (0..100).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
-    assert_eq!(remaining(&all(tasks).await).len(), 100);
-    assert_idle(&replica);
-    is_idle(&replica, &acme).await;
-    // At most each was counted once.
-    let left = acme.remaining(&replica, &limits).await[0];
-    assert!((10_000 - 161..=10_000 - 101).contains(&left), "{left}");
+    becomes_idle(&replica, &acme).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,23 +287,4 @@ async fn those_who_hammer_an_exhausted_limit_are_one_trip() {
     set_clock(&replica, retry(333_334)).await;
     let on_time = meet(&replica, &limits, repeat_n((&acme, 1), 20)).await;
     assert_eq!(remaining(&on_time), [0]);
-}
-
-#[test]
-fn who_waits_makes_its_call_itself_where_the_runtime_of_the_counters_has_ended() {
-    let server = RedisServer::start();
-    let made_in = Runtime::new().unwrap();
-    let replica = made_in.block_on(async { Arc::new(replica(&server)) });
-    drop(made_in);
-    Runtime::new().unwrap().block_on(async {
-        let (limits, acme) = (limits([monthly("monthly", 100)]), Customer::new("acme"));
-        for _ in 0..2 {
-            let tasks = (0..60).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
-            let answers = timeout(PATIENCE, all(tasks)).await.expect("nobody is left waiting");
-            assert!(answers.len() == 60);
-        }
-        assert_eq!(acme.remaining(&replica, &limits).await, [0]);
-        assert_idle(&replica);
-        is_idle(&replica, &acme).await;
-    });
 }

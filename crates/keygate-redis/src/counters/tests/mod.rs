@@ -5,6 +5,7 @@ mod differential;
 mod edits;
 mod foreign;
 mod healing;
+mod leaving;
 mod many;
 mod migration;
 mod settling;

@@ -3,16 +3,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
     key::KeyId,
     limit::{Correction, Readings},
+    period::{AnchorDay, Period},
     plan::{Limit, LimitBuilder, Plan, PlanBuilder},
-    port::{Charge, CounterStore, Settlement, StoreError},
+    port::{Charge, CounterStore, Owner, Settlement, StoreError},
     record::ConsumerId,
 };
-use keygate_tests::RedisServer;
-use tokio::runtime::Handle;
+use keygate_tests::{PATIENCE, RedisServer};
+use tokio::{
+    runtime::Handle,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use crate::{
     counters::{
@@ -108,6 +114,9 @@ pub(super) fn limits(builders: impl IntoIterator<Item = LimitBuilder>) -> Arc<[L
     Arc::clone(plan.build().unwrap().limits())
 }
 
+/// How a charge ended.
+pub(super) type Charged = Result<Readings, StoreError>;
+
 /// A consumer with one key.
 #[derive(Clone, Debug)]
 pub(super) struct Customer {
@@ -125,7 +134,7 @@ impl Customer {
         replica: &RedisCounters,
         limits: &Arc<[Limit]>,
         cost: u64,
-    ) -> Result<Readings, StoreError> {
+    ) -> Charged {
         let charge = Charge { consumer: &self.consumer, key: self.key, limits, cost, slot: None };
         replica.charge(&charge).await
     }
@@ -162,4 +171,74 @@ pub(super) fn calls(server: &RedisServer, command: &str) -> u64 {
     let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
     let calls = line.and_then(|line| line.split_once("calls=")?.1.split_once(','));
     calls.map_or(0, |(calls, _)| calls.parse().unwrap())
+}
+
+pub(super) fn monthly(name: &str, amount: u64) -> LimitBuilder {
+    Limit::quota(name, amount, Period::month(AnchorDay::FIRST))
+}
+
+pub(super) fn is_admitted(readings: &Readings) -> bool {
+    readings.iter().all(|reading| reading.within)
+}
+
+/// A replica that is connected, to a server that knows the script.
+pub(super) async fn warmed_up(replica: RedisCounters, server: &RedisServer) -> Arc<RedisCounters> {
+    let (stranger, limits) = (Customer::new("stranger"), limits([monthly("monthly", 10)]));
+    stranger.charge(&replica, &limits, 1).await.unwrap();
+    let _ = server.cli(&["config", "resetstat"]);
+    Arc::new(replica)
+}
+
+/// A charge in a task of its own.
+pub(super) fn spawn(
+    replica: &Arc<RedisCounters>,
+    limits: &Arc<[Limit]>,
+    who: &Customer,
+    cost: u64,
+) -> JoinHandle<Charged> {
+    let (replica, limits, who) = (Arc::clone(replica), Arc::clone(limits), who.clone());
+    tokio::spawn(async move { who.charge(&replica, &limits, cost).await })
+}
+
+pub(super) async fn all(tasks: Vec<JoinHandle<Charged>>) -> Vec<Readings> {
+    join_all(tasks).await.into_iter().map(|task| task.unwrap().unwrap()).collect()
+}
+
+/// Nothing is under way.
+#[track_caller]
+pub(super) fn assert_all_is_answered(replica: &RedisCounters) {
+    assert_eq!(replica.0.guard.health().in_flight(), 0);
+}
+
+/// Nothing waits at this customer's counters, nor is anything served there.
+pub(super) async fn becomes_idle(replica: &RedisCounters, who: &Customer) {
+    let Customer { consumer, key } = who;
+    for owner in [Owner::Consumer(consumer), Owner::Key { consumer, key: *key }] {
+        let known = replica.0.seen.of(owner, &replica.0.layout);
+        let idle = async {
+            while !known.queues.is_idle() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, idle).await.expect("a queue stays open");
+    }
+}
+
+/// What remains of the first limit after each of those that were admitted.
+pub(super) fn remaining(answers: &[Readings]) -> Vec<u64> {
+    answers.iter().filter(|it| is_admitted(it)).map(|readings| readings[0].remaining).collect()
+}
+
+/// Holds up what would write.
+pub(super) fn pause(server: &RedisServer) {
+    server.cli(&["client", "pause", "10000", "write"]);
+}
+
+pub(super) fn go_on(server: &RedisServer) {
+    server.cli(&["client", "unpause"]);
+}
+
+/// Long enough for what was begun to be sent, or to wait.
+pub(super) async fn settled() {
+    sleep(Duration::from_millis(50)).await;
 }
