@@ -77,11 +77,12 @@ impl<'l> Batch<'l> {
         self.members.retain(|member| !member.is_withdrawn(now));
         // Another one may be at the front.
         self.refuse();
-        self.sent = match &self.told {
+        let fitting = match &self.told {
             Some(levels) => self.fitting(|sum| fit(levels, sum)),
             // Alone it is told what is left, even if it never fits.
             None => self.fitting(|sum| self.limits.iter().all(|it| it.rule().can_hold(sum))).max(1),
         };
+        self.sent = fitting.min(self.members.len());
         let deadline = self.under_way().map(|member| member.deadline).max()?;
         Some(Sum { cost: self.cost(), deadline })
     }
