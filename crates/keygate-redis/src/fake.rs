@@ -7,18 +7,29 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Starts one that answers each command by its verb, in RESP, or hangs up; gives its port.
+/// What the server knows of a client.
+#[derive(Clone, Copy)]
+pub(crate) struct Client {
+    /// The port it connected to.
+    pub(crate) port: u16,
+    /// How many came before it.
+    pub(crate) number: u64,
+}
+
+/// Starts one that answers each command by its verb, in RESP, or hangs up; gives its port. Who is answered with
+/// nothing is left waiting.
 pub(crate) async fn server<A>(answer: A) -> u16
 where
-    A: Fn(&str, u16) -> Option<String> + Send + Sync + 'static,
+    A: Fn(&str, Client) -> Option<String> + Send + Sync + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = Arc::new(answer);
     tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let answer = Arc::clone(&answer);
-            tokio::spawn(async move { serve(client, |verb| answer(verb, port)).await });
+        for number in 0.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            let (answer, client) = (Arc::clone(&answer), Client { port, number });
+            tokio::spawn(async move { serve(stream, |verb| answer(verb, client)).await });
         }
     });
     port

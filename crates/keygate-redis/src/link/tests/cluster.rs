@@ -139,14 +139,46 @@ where
 {
     let sent = Arc::<AtomicU64>::default();
     let heard = Arc::clone(&sent);
-    let answer = move |verb: &str, port: u16| match verb {
+    let answer = move |verb: &str, client: fake::Client| match verb {
         "INCR" => count(heard.fetch_add(1, Ordering::SeqCst)),
-        "CLUSTER" => Some(format!(
-            "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n"
-        )),
-        _ => Some("+OK\r\n".to_owned()),
+        verb => Some(told_by_one(verb, client)),
     };
     (fake::server(answer).await, sent)
+}
+
+/// What the only node of a Cluster says.
+fn told_by_one(verb: &str, client: fake::Client) -> String {
+    let slots = |port| {
+        format!("*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\nx\r\n")
+    };
+    match verb {
+        "CLUSTER" => slots(client.port),
+        _ => "+OK\r\n".to_owned(),
+    }
+}
+
+/// However it came to that: such a connection is an outage of seconds, and not the end.
+#[tokio::test]
+async fn a_connection_on_which_nobody_answers_any_more_is_replaced() {
+    let (come, deaf) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let (coming, to_the_deaf) = (Arc::clone(&come), Arc::clone(&deaf));
+    let answer = move |verb: &str, client: fake::Client| {
+        coming.fetch_max(client.number + 1, Ordering::SeqCst);
+        let told = match verb {
+            _ if client.number < to_the_deaf.load(Ordering::SeqCst) => String::new(),
+            "INCR" => ":1\r\n".to_owned(),
+            verb => told_by_one(verb, client),
+        };
+        Some(told)
+    };
+    let port = fake::server(answer).await;
+    let link = link(&format!("redis+cluster://127.0.0.1:{port}"));
+    counted(&link, "a", AMPLE).await.unwrap();
+    deaf.store(come.load(Ordering::SeqCst), Ordering::SeqCst);
+    let short = Duration::from_millis(25);
+    assert_eq!(kind(counted(&link, "a", short).await), FaultKind::Timeout);
+    let (_, took) = soon(|| counted(&link, "a", short)).await;
+    println!("answered again after {took:?}");
 }
 
 #[tokio::test]
