@@ -4,8 +4,10 @@ use http::{HeaderValue, Request, Response, Uri};
 use keygate::Caller;
 use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
 
-/// The head of a request, shown to the gate, and who sent it.
-pub(crate) struct Head<'r, B>(pub(crate) &'r mut Request<B>, pub(crate) Option<IpAddr>);
+use crate::layer::Peer;
+
+/// The head of a request, shown to the gate, and where to look for who sent it.
+pub(crate) struct Head<'r, B>(pub(crate) &'r mut Request<B>, pub(crate) Peer);
 
 impl<B> RequestHead for Head<'_, B> {
     fn method(&self) -> &str {
@@ -29,7 +31,7 @@ impl<B> RequestHead for Head<'_, B> {
     }
 
     fn peer(&self) -> Option<IpAddr> {
-        self.1
+        (self.1)(self.0.extensions())
     }
 }
 

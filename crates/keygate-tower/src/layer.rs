@@ -20,8 +20,10 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) requirement: Arc<Requirement>,
     pub(crate) cost: Option<Arc<CostOf>>,
-    pub(crate) peer: fn(&Extensions) -> Option<IpAddr>,
+    pub(crate) peer: Peer,
 }
+
+pub(crate) type Peer = fn(&Extensions) -> Option<IpAddr>;
 
 type CostOf = dyn Fn(&Parts) -> u64 + Send + Sync;
 

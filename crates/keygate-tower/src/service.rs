@@ -28,8 +28,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S, B> {
         let Shared { gate, requirement, cost, peer } = &*self.layer.0;
-        let peer = peer(request.extensions());
-        let mut head = Head(&mut request, peer);
+        let mut head = Head(&mut request, *peer);
         let presented = gate.present(&head, requirement);
         gate.conceal(&mut head, presented.as_ref());
         let Some(mut presented) = presented else {
