@@ -307,7 +307,8 @@ pub struct Settlement<'a> {
     pub consumer: &'a ConsumerId,
     /// The lineage of the key.
     pub key: KeyId,
-    /// What counted the request, as it was then: the plan may have been edited since.
+    /// What counted the request. The plan may have been edited since: a refund is by the rules of then, and
+    /// what takes more by those of now.
     pub limits: &'a [Limit],
     /// What it was charged too little or too much.
     pub correction: Correction,

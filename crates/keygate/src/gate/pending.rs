@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     key::KeyDigest,
     limit::Correction,
-    plan::{Name, Plan},
+    plan::{Limit, Name, Plan},
     port::{Answer, Found, Settlement, SlotId},
     record::{ConsumerId, Identity, KeyRecord},
     requirement::Requirement,
@@ -224,6 +224,10 @@ impl Pending {
         let settlement = Settlement { consumer, key, limits, correction, slot };
         if taken.degraded {
             self.gate.local.correct(&settlement);
+        } else if let Correction::Extra(_) = correction
+            && let Some(limits) = &self.gate.as_edited(caller.plan(), limits)
+        {
+            drop(self.gate.counters.settle(&Settlement { limits, ..settlement }));
         } else {
             drop(self.gate.counters.settle(&settlement));
         }
@@ -316,6 +320,19 @@ impl Gate {
     fn anonymous(&self, consumer: ConsumerId) -> Result<Identity, Reason> {
         let plan = self.anonymous.as_ref().ok_or(Reason::MissingKey)?;
         Ok(Identity::anonymous(consumer, self.plan_named(plan)?))
+    }
+
+    /// These limits by the rules of now, if their plan was edited: of what is taken by a rule that is in force
+    /// no more the window may have turned, and what the one of now has counted in a longer one would be
+    /// forgotten. What is given back is a matter of the rule that took it.
+    fn as_edited(&self, plan: &Plan, limits: &[Limit]) -> Option<Vec<Limit>> {
+        let plans = self.plans.peek();
+        let now = plans.find(plan.name().as_str()).filter(|now| !std::ptr::eq(&***now, plan))?;
+        let rule_of_now = |limit: &Limit| {
+            let same = now.limits().iter().find(|it| it.has_counter_of(limit));
+            same.unwrap_or(limit).clone()
+        };
+        Some(limits.iter().map(rule_of_now).collect())
     }
 
     fn plan_named(&self, plan: &Name) -> Result<Arc<Plan>, Reason> {

@@ -387,6 +387,36 @@ fn what_the_same_limit_counted_under_an_edited_plan_is_given_back() {
     answer(passage);
 }
 
+/// An hour ended while the request was served, but the plan counts by the day by then.
+#[test]
+fn what_is_missing_is_taken_by_the_plan_of_now() {
+    let plan = |limit: &str| format!("[plans.tokens]\nlimits = [{limit}]");
+    let quota = |per: &str| plan(&format!(r#"{{ name = "tokens", quota = 100, per = "{per}" }}"#));
+    let other = plan(r#"{ name = "tokens", rate = "1/s", burst = 9 }"#);
+    for (edited, remaining) in [(quota("day"), 45), (quota("hour"), 85), (other, 9)] {
+        let desk = Desk::new(&quota("hour"), |gate| gate);
+        let request = key(&desk, "tokens");
+        answer(enter(&desk, &request, 30));
+        let passage = enter(&desk, &request, 10);
+        desk.clock.advance(Duration::from_secs(3_600));
+        desk.gate.replace_plans(Plans::from_toml(&edited).unwrap());
+        passage.admission().settle_cost(25);
+        assert_eq!(left(&desk, &request), remaining, "{edited}");
+    }
+}
+
+/// If the plan is gone, by that of then.
+#[test]
+fn what_is_missing_is_taken_though_the_plan_is_gone() {
+    let desk = desk();
+    let request = key(&desk, "tokens");
+    let passage = enter(&desk, &request, 10);
+    desk.gate.replace_plans(Plans::default());
+    passage.admission().settle_cost(25);
+    desk.gate.replace_plans(Plans::from_toml(PLANS).unwrap());
+    assert_eq!(left(&desk, &request), 75);
+}
+
 fn moody() -> (Desk, Arc<MoodyCounters>) {
     let counters = Arc::new(MoodyCounters::shared_by(2));
     let desk = Desk::new(PLANS, |gate| gate.counters(counters.clone()));
