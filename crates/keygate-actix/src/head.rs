@@ -1,9 +1,9 @@
 use std::{mem, net::IpAddr};
 
-use actix_web::dev::{self, ServiceRequest};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::{Uri, header};
 use keygate::Caller;
-use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
+use keygate::wire::{RequestHead, RequestHeadMut};
 
 /// The head of a request, shown to the gate, and a copy of the caller in its extensions: they are
 /// in a cell, and lend nothing for as long as the gate looks.
@@ -61,18 +61,5 @@ impl RequestHeadMut for Head<'_> {
         // The router keeps a copy.
         let uri = uri.clone();
         self.0.match_info_mut().get_mut().update(&uri);
-    }
-}
-
-/// The head of a response, shown to the gate.
-pub(crate) struct Answer<'r>(pub(crate) &'r dev::ResponseHead);
-
-impl ResponseHead for Answer<'_> {
-    fn status(&self) -> u16 {
-        self.0.status.as_u16()
-    }
-
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(header::HeaderValue::as_bytes)
     }
 }

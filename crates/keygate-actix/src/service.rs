@@ -6,7 +6,7 @@ use actix_web::{Error, HttpMessage as _, HttpResponse, body::EitherBody, http::S
 use keygate::verdict::{Passage, Rejection, Verdict};
 use keygate::wire::{FieldName, Fields};
 
-use crate::{Keygate, ResponseBody, head::Answer, head::Head};
+use crate::{Keygate, ResponseBody, head::Head};
 
 /// A service behind a gate: what [`Keygate`] makes.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ fn refuse<B>(request: ServiceRequest, rejection: Rejection) -> Gated<B> {
 }
 
 fn settle(passage: Passage, head: &ResponseHead) -> (Fields, Verdict) {
-    let (fields, status) = (passage.fields(), passage.status_of(&Answer(head)));
+    let header = |name: &str| head.headers().get(name).map(HeaderValue::as_bytes);
+    let (fields, status) = (passage.fields(), passage.status_of(head.status.as_u16(), header));
     (fields, passage.settle(Some(status)))
 }
 

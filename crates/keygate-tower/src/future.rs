@@ -7,7 +7,7 @@ use keygate::wire::{FieldName, Fields};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{ResponseBody, head::Answer};
+use crate::ResponseBody;
 
 pin_project! {
     /// The response of a [`Keygate`](crate::Keygate): the service's, or a refusal.
@@ -74,7 +74,9 @@ fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<A
         return None;
     };
     append(response.headers_mut(), passage.fields());
-    let (status, slot) = (passage.status_of(&Answer(response)), passage.for_body());
+    let header = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
+    let status = passage.status_of(response.status().as_u16(), header);
+    let slot = passage.for_body();
     let verdict = passage.settle(Some(status));
     let extensions = response.extensions_mut();
     // A refusal by a layer further in is the last word on the request.

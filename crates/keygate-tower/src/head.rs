@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Uri};
 use keygate::Caller;
-use keygate::wire::{RequestHead, RequestHeadMut, ResponseHead};
+use keygate::wire::{RequestHead, RequestHeadMut};
 
 use crate::layer::Peer;
 
@@ -54,18 +54,5 @@ impl<B> RequestHeadMut for Head<'_, B> {
         let mut parts = std::mem::take(self.0.uri_mut()).into_parts();
         parts.path_and_query = text.parse().ok();
         *self.0.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-    }
-}
-
-/// The head of a response, shown to the gate.
-pub(crate) struct Answer<'r, B>(pub(crate) &'r Response<B>);
-
-impl<B> ResponseHead for Answer<'_, B> {
-    fn status(&self) -> u16 {
-        self.0.status().as_u16()
-    }
-
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.headers().get(name).map(HeaderValue::as_bytes)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     requirement::Requirement,
     usage::{Outcome, UsageEvent},
     verdict::{Admission, Counted, Passage, Reason, Refusal, Rejection},
-    wire::{Fields, Manner, ResponseHead},
+    wire::{Fields, Manner},
 };
 
 /// What a gate decides.
@@ -242,8 +242,12 @@ impl Pending {
         self.gate.wire.fields(counted, self.manner)
     }
 
-    pub(crate) fn status_of(&self, response: &impl ResponseHead) -> u16 {
-        self.manner.status_of(response)
+    pub(crate) fn status_of<'h>(
+        &self,
+        status: u16,
+        header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
+    ) -> u16 {
+        self.manner.status_of(status, header)
     }
 
     pub(crate) fn is_of(&self, gate: u64) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     limit::Correction,
     record::Identity,
     usage::Outcome,
-    wire::{Fields, ResponseHead},
+    wire::Fields,
 };
 
 /// What is known of an admitted request.
@@ -263,10 +263,14 @@ impl Passage {
     }
 
     /// The status to [`settle`](Self::settle) with: that of the response, or what amounts to it where
-    /// the protocol says it elsewhere.
+    /// the protocol says it elsewhere, in a header that it has by this name in lower case.
     #[must_use]
-    pub fn status_of(&self, response: &impl ResponseHead) -> u16 {
-        self.admitted().pending.status_of(response)
+    pub fn status_of<'h>(
+        &self,
+        status: u16,
+        header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
+    ) -> u16 {
+        self.admitted().pending.status_of(status, header)
     }
 
     /// What the body of the response is to hold until it has been sent; nothing unless the plan limits

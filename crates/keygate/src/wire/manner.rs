@@ -1,5 +1,5 @@
 use super::{
-    ResponseHead,
+    FieldName,
     grpc::{GrpcDialect, answered_status},
 };
 
@@ -14,10 +14,14 @@ pub(crate) struct Manner {
 
 impl Manner {
     /// The status of a response in terms of HTTP.
-    pub(crate) fn status_of(self, response: &impl ResponseHead) -> u16 {
+    pub(crate) fn status_of<'h>(
+        self,
+        status: u16,
+        header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
+    ) -> u16 {
         match self.grpc {
-            Some(_) => answered_status(response),
-            None => response.status(),
+            Some(_) => answered_status(status, header(FieldName::GrpcStatus.as_str())),
+            None => status,
         }
     }
 }

@@ -55,15 +55,6 @@ pub trait RequestHead {
     fn peer(&self) -> Option<IpAddr>;
 }
 
-/// The head of a response, as an adapter shows it.
-pub trait ResponseHead {
-    /// The status code.
-    fn status(&self) -> u16;
-
-    /// The value of a header, by its name in lower case.
-    fn header(&self, name: &str) -> Option<&[u8]>;
-}
-
 /// What an adapter does to a request so that inner layers and logs do not see the key.
 ///
 /// Header names are given in lower case.
