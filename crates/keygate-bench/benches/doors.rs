@@ -15,9 +15,10 @@ const COMMON: &[&str] = &["x-ratelimit-limit", "x-ratelimit-remaining"];
 /// By framework: what `serve` calls it, what it is, and what its answers tell.
 type Door = (&'static str, &'static str, &'static [&'static str]);
 
-const AXUM: [Door; 4] = [
+const AXUM: [Door; 5] = [
     ("bare", "bare route", &[]),
     ("keygate", "keygate, three limits", FIELDS),
+    ("keygate-router", "keygate, on the router", FIELDS),
     ("governor", "tower_governor, one rate", COMMON),
     ("limitador", "limitador, three windows", COMMON),
 ];
@@ -39,11 +40,10 @@ fn contest(report: &mut Report, framework: &str, doors: &[Door]) {
     let servers: Vec<Server> = doors.iter().map(|(what, ..)| serve(framework, what)).collect();
     let key = servers.iter().map(|server| &server.key).find(|key| !key.is_empty());
     let key = key.expect("keygate issues one").clone();
-    let contender = |(server, (_, name, fields)): (Server, &Door)| Contender {
-        name,
-        server,
-        key: key.clone(),
-        fields,
+    let contender = |(server, (_, name, fields)): (Server, &Door)| {
+        // Who issues none takes any.
+        let own = Some(&server.key).filter(|own| !own.is_empty());
+        Contender { name, key: own.unwrap_or(&key).clone(), server, fields }
     };
     let contenders: Vec<Contender> = servers.into_iter().zip(doors).map(contender).collect();
     let taken = take_turns(report, framework, &contenders);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
+    handler::Handler,
     http::{HeaderValue, StatusCode, header::AUTHORIZATION},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -17,28 +18,40 @@ use keygate_bench::{
 use keygate_tower::KeygateLayer;
 use tokio::net::TcpListener;
 
+/// A layer stands before the handler, as that of a route with requirements of its own does.
 #[tokio::main]
 pub(crate) async fn serve(what: &[&str]) {
-    let route = Router::new().route(ROUTE, get(|| async { "ok" }));
     let mut key = String::new();
+    let mut keys = || {
+        let setup = Setup::new();
+        key = setup.issue(1).remove(0);
+        KeygateLayer::new(setup.gate).with(ours::requirement())
+    };
+    let route = |handler| Router::new().route(ROUTE, handler);
     let api = match what {
-        ["bare"] => route,
-        ["keygate"] => {
-            let setup = Setup::new();
-            key = setup.issue(1).remove(0);
-            route.layer(KeygateLayer::new(setup.gate).with(ours::requirement()))
+        ["bare"] => route(get(hello)),
+        ["keygate"] => route(get(hello.layer(keys()))),
+        ["keygate-router"] => route(get(hello)).layer(keys()),
+        ["governor"] => route(get(hello.layer(peers::tower_governor()))),
+        ["limitador"] => {
+            let limits = Limitador::new(1);
+            route(get(hello.layer(from_fn_with_state(limits, peers::limitador))))
         }
-        ["governor"] => route.layer(peers::tower_governor()),
-        ["limitador"] => route.layer(from_fn_with_state(Limitador::new(1), peers::limitador)),
         ["by-hand", redis] => {
             let limit = Arc::new(ByHand::connect(redis).await.expect("a connection"));
-            route.layer(from_fn_with_state(limit, by_hand))
+            route(get(hello.layer(from_fn_with_state(limit, by_hand))))
         }
-        _ => panic!("{what:?} is none of bare, keygate, governor, limitador, by-hand and a URL"),
+        _ => panic!("{what:?} is none of {KNOWN}"),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{} {key}", listener.local_addr().expect("an address"));
     axum::serve(listener, api).await.expect("served");
+}
+
+const KNOWN: &str = "bare, keygate, keygate-router, governor, limitador, by-hand and a URL";
+
+async fn hello() -> &'static str {
+    "ok"
 }
 
 /// One rate, by the whole `Authorization` header, which nobody looks at.
