@@ -23,8 +23,9 @@
 //!   list. Whoever knows the stamp of a value, and how many limits are `listed`, says by `place` which of
 //!   them are charged, and is told the counters alone. `place` counts the numbers of the value.
 //! - `epoch` tells one life of a value from the next: it is the instant at which the value was made, or
-//!   mended after Redis had lost something. `charges` counts in it. Whoever has `seen` more than Redis
-//!   holds finds out by these two, and is then asked to recall what it has seen.
+//!   mended after Redis had lost something. `charges` counts in it: a charge of n is n charges, but 256 at
+//!   most, and they are counted no further than 2^48. Whoever has `seen` more than Redis holds finds out by
+//!   these two, and is then asked to recall what it has seen.
 //! - `reset` is the epoch an administrator's reset began: what was seen before is void.
 
 use keygate::{
@@ -269,7 +270,7 @@ impl<'r> Reply<'r> {
 
     fn parse(bytes: &'r [u8], place: u8) -> Option<Self> {
         let mut rest = Reader(bytes);
-        // Of the number of charges, which never comes to 2^48.
+        // Of the number of charges, which stays below 2^48.
         let (verdict, now) = match rest.byte()? {
             0 => (Verdict::told(true, false, Reader(bytes)), charged_at(bytes, place)?),
             verdict => {

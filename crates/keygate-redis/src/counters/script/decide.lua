@@ -34,7 +34,10 @@ local function weigh(now, value, request, pays)
   local does, keep = relive(now, held, charge), 0
   if does == 'behind' then return does end
   local cost = pays and charge.cost or 0
-  if cost > 0 then does, held.charges = 'fits', held.charges + 1 end
+  if cost > 0 then
+    does = 'fits'
+    if held.charges < 2 ^ 48 - 256 then held.charges = held.charges + math.min(cost, 256) end
+  end
   for i, limit in ipairs(charge.limits) do
     local old = held.named[limit.name] or limit
     if limit.pace then

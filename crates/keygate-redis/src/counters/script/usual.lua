@@ -54,7 +54,7 @@ local function usual(now, value, request, pays)
       if drained > keep then keep = drained end
     end
   end
-  if cost > 0 then held[4] = held[4] + 1 end
+  if cost > 0 and held[4] < 2 ^ 48 - 256 then held[4] = held[4] + (cost < 256 and cost or 256) end
   if keep <= held[3] then keep = nil end
   local counters = struct.pack(
     string.sub('>I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7I7',

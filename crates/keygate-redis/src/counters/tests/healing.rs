@@ -11,7 +11,8 @@ use keygate::{
 use keygate_tests::RedisServer;
 
 use super::support::{
-    Customer, assert_everything_expires, calls, limits, replica, set_clock, stepped_replica,
+    Customer, assert_everything_expires, calls, limits, monthly, replica, set_clock,
+    stepped_replica,
 };
 use crate::counters::RedisCounters;
 
@@ -98,6 +99,24 @@ async fn a_redis_that_lost_the_latest_writes_is_told_of_them_by_each_replica() {
     acme.charge(&second, &limits, 1).await.unwrap();
     assert_eq!(acme.remaining(&second, &limits).await, [64, 64, 64]);
     assert_everything_expires(&server);
+}
+
+#[tokio::test]
+async fn what_was_lost_is_missed_even_if_others_were_charged_since() {
+    let server = RedisServer::start();
+    let (first, second) = (replica(&server), replica(&server));
+    let (limits, acme) = (limits([monthly("monthly", 100)]), Customer::new("acme"));
+    let key = "keygate:limits:{acme}";
+    acme.charge(&first, &limits, 10).await.unwrap();
+    server.cli(&["copy", key, "before"]);
+    // As many that met are one charge.
+    acme.charge(&first, &limits, 20).await.unwrap();
+    server.cli(&["copy", "before", key, "replace"]);
+    for left in (85..90).rev() {
+        let readings = acme.charge(&second, &limits, 1).await.unwrap();
+        assert_eq!(readings[0].remaining, left, "it did forget");
+    }
+    assert_eq!(acme.remaining(&first, &limits).await, [70]);
 }
 
 #[tokio::test]
