@@ -6,6 +6,9 @@
 //! under the lock under which others come to wait, so that nobody is left behind. The task runs where the
 //! counters were made: a request's runtime may end with one of a server's threads.
 //!
+//! The first may also be one that is not polled, where the thread of its task is busy with another one. Its call is
+//! over by its deadline; if it did not say so by then, those who wait leave themselves to a task.
+//!
 //! Who waits keeps its own deadline. If it gives up before it was sent it is charged nothing; after that its
 //! outcome is unknown, as that of any call is. Should the task end with the runtime, those that were not sent
 //! make their calls themselves.
@@ -18,8 +21,8 @@ use std::{
 use keygate::{key::KeyId, plan::Limit, port::Charge, record::ConsumerId};
 use smallvec::SmallVec;
 use tokio::{
-    sync::oneshot::{self, Receiver},
-    time::Instant,
+    sync::oneshot::{self, Receiver, error::RecvError},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 
 use super::{
@@ -44,25 +47,37 @@ type Few<T> = SmallVec<[T; 1]>;
 struct Queue {
     /// Where the limits are. Whoever serves the queue holds on to them, so that nothing else is there.
     limits: usize,
+    /// The deadline of the first, until a task serves those who wait.
+    first: Option<Instant>,
     members: VecDeque<Member>,
 }
 
 impl Queues {
     /// Waits for a charge of these limits that is under way. If there is none a queue is opened for this one.
-    fn join(&self, limits: &[Limit], cost: u64, deadline: Instant) -> Option<Receiver<Answer>> {
+    fn join(&self, limits: &[Limit], cost: u64, deadline: Instant) -> Option<Place> {
         let mut queues = self.lock();
         let Some(queue) = place(&queues, limits).and_then(|place| queues.get_mut(place)) else {
-            queues.push(Queue { limits: address(limits), members: VecDeque::new() });
+            let (limits, first) = (address(limits), Some(deadline));
+            queues.push(Queue { limits, first, members: VecDeque::new() });
             return None;
         };
         let (answer, receiver) = oneshot::channel();
         queue.push(Member { cost, deadline, answer });
-        Some(receiver)
+        Some(Place { answer: receiver, first: queue.first })
     }
 
-    /// Closes the queue if nobody waits; whether somebody does.
-    fn goes_on(&self, limits: &[Limit]) -> bool {
-        front(&mut self.lock(), limits).is_some()
+    /// The first of this deadline is not waited for any more. Whether others wait, which are a task's from now on;
+    /// if nobody does the queue is closed.
+    fn goes_on(&self, limits: &[Limit], first: Instant) -> bool {
+        let mut queues = self.lock();
+        let is_its = place(&queues, limits)
+            .and_then(|place| queues.get(place))
+            .is_some_and(|queue| queue.first == Some(first));
+        let Some(queue) = is_its.then(|| front(&mut queues, limits)).flatten() else {
+            return false;
+        };
+        queue.first = None;
+        true
     }
 
     /// Begins a batch with those who have waited longest. If nobody waits the queue is closed.
@@ -100,6 +115,12 @@ impl Queues {
     }
 }
 
+/// Somebody's place in a queue.
+struct Place {
+    answer: Receiver<Answer>,
+    first: Option<Instant>,
+}
+
 impl Queue {
     fn push(&mut self, member: Member) {
         let room = self.members.capacity();
@@ -135,8 +156,8 @@ fn address(limits: &[Limit]) -> usize {
 pub(super) enum Turn<'a> {
     /// At once, and whoever comes meanwhile waits for it.
     First(Lead<'a>),
-    /// With others, by whoever answers here.
-    Together(Receiver<Answer>),
+    /// With others, by whoever answers it.
+    Together(Wait<'a>),
     /// By itself: it cannot be added to others.
     Alone,
 }
@@ -151,9 +172,10 @@ impl<'a> Turn<'a> {
         let Some(owner) = owners.narrowest().filter(|_| is_mere_sum(charge)) else {
             return Self::Alone;
         };
+        let site = Site { counting, owners, owner, charge };
         match owner.queues.join(charge.limits, charge.cost, deadline) {
-            Some(answer) => Self::Together(answer),
-            None => Self::First(Lead { counting, owners, owner, charge }),
+            Some(place) => Self::Together(Wait { site, place, deadline }),
+            None => Self::First(Lead { site, deadline }),
         }
     }
 }
@@ -163,18 +185,19 @@ fn is_mere_sum(charge: &Charge<'_>) -> bool {
     charge.cost > 0 && charge.slot.is_none() && !charge.limits.iter().any(Limit::is_concurrency)
 }
 
-/// What others of the same limits wait for. Done or given up, it leaves them to a task.
-pub(super) struct Lead<'a> {
+/// Where charges meet.
+struct Site<'a> {
     counting: &'a Arc<Counting>,
     owners: &'a Owners,
     owner: &'a Known,
     charge: &'a Charge<'a>,
 }
 
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
+impl Site<'_> {
+    /// Leaves those to a task who wait for the first of this deadline.
+    fn go_on(&self, first: Instant) {
         let Charge { consumer, key, limits, .. } = *self.charge;
-        if !self.owner.queues.goes_on(limits) {
+        if !self.owner.queues.goes_on(limits, first) {
             return;
         }
         let serving = Serving {
@@ -186,6 +209,39 @@ impl Drop for Lead<'_> {
             open: true,
         };
         self.counting.runtime.spawn(serving.run());
+    }
+}
+
+/// What others of the same limits wait for. Done or given up, it leaves them to a task.
+pub(super) struct Lead<'a> {
+    site: Site<'a>,
+    deadline: Instant,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.site.go_on(self.deadline);
+    }
+}
+
+/// One who waits with others.
+pub(super) struct Wait<'a> {
+    site: Site<'a>,
+    place: Place,
+    deadline: Instant,
+}
+
+impl Wait<'_> {
+    /// The answer in time, if whoever was to send it did.
+    pub(super) async fn answer(self) -> Result<Result<Answer, RecvError>, Elapsed> {
+        let Place { mut answer, first } = self.place;
+        if let Some(first) = first.filter(|first| *first < self.deadline) {
+            if let Ok(answer) = timeout_at(first, &mut answer).await {
+                return Ok(answer);
+            }
+            self.site.go_on(first);
+        }
+        timeout_at(self.deadline, answer).await
     }
 }
 

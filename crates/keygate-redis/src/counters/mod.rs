@@ -37,10 +37,7 @@ use keygate::{
     port::{Answer, Charge, CounterStore, Owner, Settlement, StoreError},
 };
 use redis::Cmd;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout_at},
-};
+use tokio::{runtime::Handle, time::Instant};
 
 use self::{
     clock::RedisClock,
@@ -142,7 +139,7 @@ impl Counting {
         let owners = Owners::of(charge, &self.seen, &self.layout);
         let lead = match Turn::of(self, &owners, charge, deadline) {
             Turn::First(lead) => Some(lead),
-            Turn::Together(answer) => match timeout_at(deadline, answer).await {
+            Turn::Together(wait) => match wait.answer().await {
                 Ok(Ok(answer)) => return answer,
                 // Whoever was to send it has ended, and did not.
                 Ok(Err(_)) if now() < deadline => None,

@@ -97,6 +97,29 @@ async fn who_never_polls_keeps_nobody_waiting() {
     becomes_idle(&replica, &acme).await;
 }
 
+/// As where the thread of its task is busy with another one.
+#[tokio::test]
+async fn a_first_that_is_not_polled_again_is_not_waited_for_beyond_its_deadline() {
+    const DEADLINE: Duration = Duration::from_millis(400);
+    let server = RedisServer::start();
+    let replica = warmed_up(impatient(&server, DEADLINE), &server).await;
+    let (limits, acme) = (limits([monthly("monthly", 100)]), Customer::new("acme"));
+    for left in [98, 88] {
+        let mut first = Box::pin(acme.charge(&replica, &limits, 1));
+        assert!(first.as_mut().now_or_never().is_none());
+        // It was sent, and nobody takes the answer.
+        sleep(DEADLINE / 2).await;
+        let early: Vec<_> = (0..5).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
+        assert_eq!(remaining(&all(early).await), (left - 4..=left).rev().collect::<Vec<_>>());
+        let late: Vec<_> = (0..4).map(|_| spawn(&replica, &limits, &acme, 1)).collect();
+        assert_eq!(remaining(&all(late).await), (left - 8..left - 4).rev().collect::<Vec<_>>());
+        becomes_idle(&replica, &acme).await;
+        assert_eq!(first.await.unwrap()[0].remaining, left + 1);
+    }
+    assert_all_is_answered(&replica);
+    becomes_idle(&replica, &acme).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_keeps_nobody_beyond_its_deadline() {
     const DEADLINE: Duration = Duration::from_millis(200);
