@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use keygate::{key::KeyId, plan::Limit, port::Charge, record::ConsumerId};
+use keygate::{key::KeyId, limit::Rule, plan::Limit, port::Charge, record::ConsumerId};
 use smallvec::SmallVec;
 use tokio::{
     sync::oneshot::{self, Receiver, error::RecvError},
@@ -35,6 +35,9 @@ use crate::clock::now;
 
 /// How many charges are made as one.
 const MOST: usize = 256;
+
+/// Hardly a trip takes longer: it is what a decision may take, unless said otherwise.
+const LONG_TRIP_MICROS: u64 = 25_000;
 
 /// The queues at one owner. There is one while a charge is under way, for each list of limits.
 #[derive(Debug, Default)]
@@ -182,7 +185,22 @@ impl<'a> Turn<'a> {
 
 /// Slots have names, and who weighs nothing only looks.
 fn is_mere_sum(charge: &Charge<'_>) -> bool {
-    charge.cost > 0 && charge.slot.is_none() && !charge.limits.iter().any(Limit::is_concurrency)
+    charge.cost > 0
+        && charge.slot.is_none()
+        && charge.limits.iter().all(|limit| can_wait(limit.rule()))
+}
+
+/// Whether nothing is lost if what comes during a trip is counted at its end. A burst that is back sooner would
+/// not hold what flows back meanwhile, and those who keep the pace would be refused.
+fn can_wait(rule: &Rule) -> bool {
+    match rule {
+        Rule::Rate(rate) => {
+            let (flow, unit) = rate.pace();
+            rate.burst().saturating_mul(unit) >= flow.saturating_mul(LONG_TRIP_MICROS)
+        }
+        Rule::Quota(_) => true,
+        _ => false,
+    }
 }
 
 /// Where charges meet.

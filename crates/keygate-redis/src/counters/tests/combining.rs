@@ -15,11 +15,20 @@ use keygate::{
     plan::{Limit, RateSpec},
 };
 use keygate_tests::RedisServer;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+    time::{Instant, interval, sleep_until},
+};
 
 use super::support::{
     Customer, all, assert_all_is_answered, assert_everything_expires, becomes_idle, calls,
-    is_admitted, limits, monthly, remaining, replica, set_clock, spawn, stepped_replica, warmed_up,
+    is_admitted, limits, monthly, remaining, replica, replica_at, set_clock, spawn,
+    stepped_replica, warmed_up,
 };
 use crate::{counters::RedisCounters, testing::Random};
 
@@ -178,6 +187,58 @@ async fn a_rate_under_many_tasks_gives_its_burst_and_its_pace() {
     assert!(admitted >= flowed * 8 / 10, "whatever flows back is given out");
     assert!(calls(&server, "evalsha") * 2 < decided);
     assert_all_is_answered(&replica);
+}
+
+/// Redis is far away, and each unit has flowed back when the next one is asked for.
+#[tokio::test]
+async fn who_keeps_the_pace_is_not_refused_however_long_a_trip_takes() {
+    const EVERY: Duration = Duration::from_millis(10);
+    let server = RedisServer::start();
+    let far = far_from(server.port(), Duration::from_millis(10)).await;
+    let replica = replica_at(&format!("redis://127.0.0.1:{far}"));
+    let (replica, acme) = (warmed_up(replica, &server).await, Customer::new("acme"));
+    // The clocks and timers of a busy machine are not as exact.
+    let limits = limits([Limit::rate("pace", RateSpec::per_micros(1, 8_000).burst(1))]);
+    let mut tasks = Vec::new();
+    let mut next = interval(EVERY);
+    for _ in 0..100 {
+        next.tick().await;
+        tasks.push(spawn(&replica, &limits, &acme, 1));
+    }
+    let admitted = all(tasks).await.iter().filter(|it| is_admitted(it)).count();
+    assert!(admitted >= 80, "{admitted} of 100");
+}
+
+/// The port of a way to this one that takes so long in each direction.
+async fn far_from(port: u16, delay: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            server.set_nodelay(true).unwrap();
+            client.set_nodelay(true).unwrap();
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(pass_late(from_client, to_server, delay));
+            tokio::spawn(pass_late(from_server, to_client, delay));
+        }
+    });
+    far
+}
+
+async fn pass_late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let (late, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((at, bytes)) = due.recv().await {
+            sleep_until(at).await;
+            to.write_all(&bytes).await.unwrap();
+        }
+    });
+    let mut buffer = vec![0; 65_536];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        late.send((Instant::now() + delay, buffer[..read].to_vec())).unwrap();
+    }
 }
 
 #[tokio::test]
