@@ -3,7 +3,7 @@
 //! A charge of n is n charges of one. So a batch that is charged was charged member by member, at one instant
 //! and in the order of arrival, and each is told what it would have been told then: the core's own
 //! [`decide`] goes over them once more, from the levels before the sum. A batch that is refused tells what is
-//! left. From the front as many as fit are then tried together; who does not fit is refused by what was told.
+//! left. Those who fit, one beside the other, are then tried together; who does not fit is refused by what was told.
 //!
 //! Nothing is sent from here: [`Batch::next`] says what to send, and is told what came of it.
 
@@ -41,7 +41,7 @@ impl Member {
     }
 }
 
-/// The front of a batch, as one charge.
+/// What of a batch is sent, as one charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) cost: u64,
@@ -53,36 +53,36 @@ pub(super) struct Sum {
 #[derive(Debug)]
 pub(super) struct Batch<'l> {
     limits: &'l [Limit],
-    members: VecDeque<Member>,
-    /// How many from the front are under way.
-    sent: usize,
+    members: VecDeque<Waiting>,
     /// What was told last, and after all members had come.
     told: Option<Few<Level>>,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    member: Member,
+    /// Whether it is under way.
+    sent: bool,
+}
+
 impl<'l> Batch<'l> {
     pub(super) const fn new(limits: &'l [Limit]) -> Self {
-        Self { limits, members: VecDeque::new(), sent: 0, told: None }
+        Self { limits, members: VecDeque::new(), told: None }
     }
 
     /// Goes on with these. What was told before they came is no answer for them.
     pub(super) fn begin(&mut self, members: impl Iterator<Item = Member>) {
-        self.members.extend(members);
+        self.members.extend(members.map(|member| Waiting { member, sent: false }));
         self.told = None;
     }
 
     /// What to send next, if there is anybody left who may be admitted.
     pub(super) fn next(&mut self, now: Instant) -> Option<Sum> {
         self.refuse();
-        self.members.retain(|member| !member.is_withdrawn(now));
+        self.members.retain(|it| !it.member.is_withdrawn(now));
         // Another one may be at the front.
         self.refuse();
-        let fitting = match &self.told {
-            Some(levels) => self.fitting(|sum| fit(levels, sum)),
-            // Alone it is told what is left, even if it never fits.
-            None => self.fitting(|sum| self.limits.iter().all(|it| it.rule().can_hold(sum))).max(1),
-        };
-        self.sent = fitting.min(self.members.len());
+        self.choose();
         let deadline = self.under_way().map(|member| member.deadline).max()?;
         Some(Sum { cost: self.cost(), deadline })
     }
@@ -90,9 +90,14 @@ impl<'l> Batch<'l> {
     /// The sum was charged; these were the levels before it.
     pub(super) fn charged(&mut self, before: impl Iterator<Item = Level>) {
         let mut levels: Few<Level> = before.collect();
-        for member in self.taken() {
-            let readings = decide(&mut levels, member.cost);
-            member.tell(Ok(readings));
+        for it in std::mem::take(&mut self.members) {
+            // Who was not sent is answered in its turn, if it still does not fit.
+            if it.sent || (self.members.is_empty() && !fit(&levels, it.member.cost)) {
+                let readings = decide(&mut levels, it.member.cost);
+                it.member.tell(Ok(readings));
+            } else {
+                self.members.push_back(it);
+            }
         }
         self.told = Some(levels);
     }
@@ -104,13 +109,17 @@ impl<'l> Batch<'l> {
             // It would be asked for again without end.
             return self.failed(&Fault::Foreign("what fits is refused".into()));
         }
-        (self.sent, self.told) = (0, Some(levels));
+        self.members.iter_mut().for_each(|it| it.sent = false);
+        self.told = Some(levels);
     }
 
     /// The sum could not be charged, or nobody knows.
     pub(super) fn failed(&mut self, fault: &Fault) {
-        for member in self.taken() {
-            member.tell(Err(fault.clone()));
+        for it in std::mem::take(&mut self.members) {
+            match it.sent {
+                true => it.member.tell(Err(fault.clone())),
+                false => self.members.push_back(it),
+            }
         }
         self.told = None;
     }
@@ -118,21 +127,31 @@ impl<'l> Batch<'l> {
     /// Refuses those at the front who do not fit into what was told. Somebody behind them may.
     fn refuse(&mut self) {
         let Some(levels) = &mut self.told else { return };
-        while self.members.front().is_some_and(|member| !fit(levels, member.cost)) {
-            if let Some(member) = self.members.pop_front() {
+        while self.members.front().is_some_and(|it| !fit(levels, it.member.cost)) {
+            if let Some(Waiting { member, .. }) = self.members.pop_front() {
                 let readings = decide(levels, member.cost);
                 member.tell(Ok(readings));
             }
         }
     }
 
-    /// How many from the front cost no more together than is held.
-    fn fitting(&self, holds: impl Fn(u64) -> bool) -> usize {
-        let sums = self.members.iter().scan(0_u64, |sum, member| {
-            *sum = sum.saturating_add(member.cost);
-            Some(*sum)
-        });
-        sums.take_while(|sum| holds(*sum)).count()
+    /// Chooses who is sent: whoever fits beside those before it, by what was told. If nothing was, as many from
+    /// the front as there could ever be room for.
+    fn choose(&mut self) {
+        let mut sum = 0_u64;
+        for it in &mut self.members {
+            let more = sum.saturating_add(it.member.cost);
+            it.sent = match &self.told {
+                Some(levels) => fit(levels, more),
+                // Alone it is told what is left, even if it never fits.
+                None => sum == 0 || self.limits.iter().all(|limit| limit.rule().can_hold(more)),
+            };
+            match it.sent {
+                true => sum = more,
+                false if self.told.is_none() => break,
+                false => {}
+            }
+        }
     }
 
     fn cost(&self) -> u64 {
@@ -140,13 +159,7 @@ impl<'l> Batch<'l> {
     }
 
     fn under_way(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().take(self.sent)
-    }
-
-    /// Those who are answered now.
-    fn taken(&mut self) -> impl Iterator<Item = Member> + use<'_, 'l> {
-        let sent = std::mem::take(&mut self.sent).min(self.members.len());
-        self.members.drain(..sent)
+        self.members.iter().filter(|it| it.sent).map(|it| &it.member)
     }
 }
 

@@ -169,8 +169,7 @@ fn whatever_happens_meanwhile_nobody_is_refused_who_fits() {
                 false
             });
             let Some(sum) = sum else { break };
-            let under_way = together(&waiting, sum.cost);
-            let mut under_way: Vec<_> = waiting.drain(..under_way).collect();
+            let under_way = together(&waiting, sum.cost, last_told.as_deref());
             model.passes(&mut random);
             if random.below(3) == 0 {
                 model.charge(random.below(5));
@@ -179,21 +178,30 @@ fn whatever_happens_meanwhile_nobody_is_refused_who_fits() {
                 failures += 1;
                 batch.failed(&Fault::Timeout);
                 last_told = None;
-                for (_, receiver) in &mut under_way {
-                    assert!(matches!(receiver.try_recv(), Ok(Err(Fault::Timeout))));
-                }
+                let mut under_way = under_way.into_iter();
+                waiting.retain_mut(|(_, receiver)| {
+                    let is_sent = under_way.next().unwrap();
+                    let failed = matches!(receiver.try_recv(), Ok(Err(Fault::Timeout)));
+                    assert_eq!(failed, is_sent);
+                    !is_sent
+                });
                 continue;
             }
             let mut levels = model.levels();
             if model.carries_out(sum, &mut batch) {
-                for (cost, receiver) in &mut under_way {
-                    assert_eq!(told(receiver).unwrap(), decide(&mut levels, *cost));
-                }
+                let mut under_way = under_way.into_iter();
+                waiting.retain_mut(|(cost, receiver)| {
+                    let is_sent = under_way.next().unwrap();
+                    let Some(readings) = told(receiver) else {
+                        assert!(!is_sent, "it was charged, and is told nothing");
+                        return true;
+                    };
+                    assert_eq!(readings, decide(&mut levels, *cost));
+                    assert_eq!(is_admitted(&readings), is_sent);
+                    false
+                });
                 let states: Vec<_> = levels.iter().map(Level::state).collect();
                 assert_eq!(states, model.states);
-            } else {
-                under_way.append(&mut waiting);
-                waiting = under_way;
             }
             last_told = Some(levels);
         }
@@ -202,16 +210,21 @@ fn whatever_happens_meanwhile_nobody_is_refused_who_fits() {
     assert!(failures > 500 && gone > 500);
 }
 
-/// How many from the front make up this sum.
-fn together(waiting: &[(u64, Receiver<Answer>)], sum: u64) -> usize {
-    let mut left = sum;
-    let taken = waiting.iter().take_while(|(cost, _)| {
-        let takes = left > 0;
-        left =
-            left.checked_sub(if takes { *cost } else { 0 }).expect("a sum of who is at the front");
-        takes
-    });
-    taken.count()
+/// Who makes up this sum: those who fit beside those before them, or as many from the front.
+fn together(waiting: &[(u64, Receiver<Answer>)], sum: u64, told: Option<&[Level]>) -> Vec<bool> {
+    let mut added = 0_u64;
+    let is_sent = |(cost, _): &(u64, Receiver<Answer>)| {
+        let more = added.saturating_add(*cost);
+        let is_sent = match told {
+            Some(levels) => levels.iter().all(|level| level.fits(more)),
+            None => added < sum,
+        };
+        added = if is_sent { more } else { added };
+        is_sent
+    };
+    let all = waiting.iter().map(is_sent).collect();
+    assert_eq!(added, sum);
+    all
 }
 
 fn quota(amount: u64) -> Arc<[Limit]> {

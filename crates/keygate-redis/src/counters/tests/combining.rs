@@ -349,3 +349,20 @@ async fn those_who_hammer_an_exhausted_limit_are_one_trip() {
     let on_time = meet(&replica, &limits, repeat_n((&acme, 1), 20)).await;
     assert_eq!(remaining(&on_time), [0]);
 }
+
+#[tokio::test]
+async fn small_and_large_costs_in_turns_are_few_trips_where_only_the_small_fit() {
+    let server = RedisServer::start();
+    let replica = standing_still(&server).await;
+    let (limits, acme) = (limits([monthly("monthly", 1_000)]), Customer::new("acme"));
+    acme.charge(&replica, &limits, 900).await.unwrap();
+    let before = calls(&server, "evalsha");
+    let costs = (0..257).map(|number| if number % 2 == 0 { 1 } else { 200 });
+    let answers = meet(&replica, &limits, costs.map(|cost| (&acme, cost))).await;
+    assert_dense(remaining(&answers), 100);
+    // Each is told what is left in its turn.
+    for (number, readings) in answers.iter().enumerate().take(200) {
+        assert_eq!(readings[0].remaining, 99 - number as u64 / 2);
+    }
+    assert_eq!(calls(&server, "evalsha") - before, 3, "the first, all others, those that fit");
+}
