@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
-    handler::Handler,
     http::{HeaderValue, StatusCode, header::AUTHORIZATION},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -15,43 +15,54 @@ use keygate_bench::{
     ours::{self, Setup},
     peers::{self, Limitador},
 };
-use keygate_tower::KeygateLayer;
+use keygate_tower::{KeygateLayer, ResponseBody};
 use tokio::net::TcpListener;
+use tower::{Layer, Service, ServiceBuilder, make::Shared};
 
-/// A layer stands before the handler, as that of a route with requirements of its own does.
+/// A layer stands in front of the router, unless said otherwise.
 #[tokio::main]
 pub(crate) async fn serve(what: &[&str]) {
-    let mut key = String::new();
-    let mut keys = || {
+    // As it is served: made ready once, and not for each request.
+    let router = Router::new().route(ROUTE, get(async || "ok")).with_state(());
+    let keys = || {
         let setup = Setup::new();
-        key = setup.issue(1).remove(0);
-        KeygateLayer::new(setup.gate).with(ours::requirement())
+        let key = setup.issue(1).remove(0);
+        (KeygateLayer::new(setup.gate).with(ours::requirement()), key)
     };
-    let route = |handler| Router::new().route(ROUTE, handler);
-    let api = match what {
-        ["bare"] => route(get(hello)),
-        ["keygate"] => route(get(hello.layer(keys()))),
-        ["keygate-router"] => route(get(hello)).layer(keys()),
-        ["governor"] => route(get(hello.layer(peers::tower_governor()))),
+    match what {
+        ["bare"] => run(router, "").await,
+        ["keygate"] => {
+            let (layer, key) = keys();
+            let boxed = |it: Response<ResponseBody<Body>>| it.map(Body::new);
+            run(ServiceBuilder::new().map_response(boxed).layer(layer).service(router), &key).await;
+        }
+        ["keygate-router"] => {
+            let (layer, key) = keys();
+            run(router.layer(layer).with_state(()), &key).await;
+        }
+        ["governor"] => run(peers::tower_governor().layer(router), "").await,
         ["limitador"] => {
             let limits = Limitador::new(1);
-            route(get(hello.layer(from_fn_with_state(limits, peers::limitador))))
+            run(from_fn_with_state(limits, peers::limitador).layer(router), "").await;
         }
         ["by-hand", redis] => {
             let limit = Arc::new(ByHand::connect(redis).await.expect("a connection"));
-            route(get(hello.layer(from_fn_with_state(limit, by_hand))))
+            run(from_fn_with_state(limit, by_hand).layer(router), "").await;
         }
         _ => panic!("{what:?} is none of {KNOWN}"),
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    println!("{} {key}", listener.local_addr().expect("an address"));
-    axum::serve(listener, api).await.expect("served");
+    }
 }
 
 const KNOWN: &str = "bare, keygate, keygate-router, governor, limitador, by-hand and a URL";
 
-async fn hello() -> &'static str {
-    "ok"
+async fn run<S>(service: S, key: &str)
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("{} {key}", listener.local_addr().expect("an address"));
+    axum::serve(listener, Shared::new(service)).await.expect("served");
 }
 
 /// One rate, by the whole `Authorization` header, which nobody looks at.
