@@ -221,13 +221,14 @@ impl Pending {
         if limits.is_empty() {
             return;
         }
+        let edited = match correction {
+            Correction::Extra(_) if !taken.degraded => self.gate.as_edited(caller.plan(), limits),
+            _ => None,
+        };
+        let limits = edited.as_deref().unwrap_or(limits);
         let settlement = Settlement { consumer, key, limits, correction, slot };
         if taken.degraded {
             self.gate.local.correct(&settlement);
-        } else if let Correction::Extra(_) = correction
-            && let Some(limits) = &self.gate.as_edited(caller.plan(), limits)
-        {
-            drop(self.gate.counters.settle(&Settlement { limits, ..settlement }));
         } else {
             drop(self.gate.counters.settle(&settlement));
         }
