@@ -3,7 +3,6 @@
 mod address;
 mod clock;
 mod counters;
-mod failures;
 #[cfg(test)]
 mod fake;
 mod fault;

@@ -22,6 +22,7 @@
 //! | [`memory`] | the reference backend |
 //! | [`cached`] | a key store before a key store |
 //! | [`clock`] | what time it is |
+//! | [`failures`] | what a backend failed to do, for its log |
 //! | `conformance` | the laws of the ports as functions, behind the feature of that name |
 
 pub mod address;
@@ -30,6 +31,7 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod constraint;
+pub mod failures;
 pub mod gate;
 pub mod key;
 pub mod keyring;

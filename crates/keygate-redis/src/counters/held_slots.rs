@@ -5,7 +5,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use keygate::port::SlotId;
+use keygate::{
+    clock::{Clock, SystemClock},
+    failures::Failures,
+    port::SlotId,
+};
 use redis::{Cmd, cmd};
 use tokio::{
     runtime::Handle,
@@ -15,7 +19,6 @@ use tokio::{
 
 use super::{scripts::RENEW, slots::Wanted};
 use crate::{
-    failures::Failures,
     fault::Fault,
     link::{Lane, Link, Places},
     script::Script,
@@ -117,7 +120,7 @@ impl Renewal {
                 let _ = self.link.query::<()>(&give_back(set, &gone), self.within).await;
             }
             if let Err(fault) = renewed {
-                if let Some(calls) = self.failures.count() {
+                if let Some(calls) = self.failures.count(SystemClock.now()) {
                     tracing::warn!(%fault, calls, "slots of requests under way were not renewed");
                 }
                 return;

@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use keygate::{
     clock::{Clock, SystemClock, Timestamp},
+    failures::Failures,
     key::KeyId,
     limit::Correction,
     plan::{Limit, Partition},
@@ -36,7 +37,6 @@ use super::{
     slots,
 };
 use crate::{
-    failures::Failures,
     fault::Fault,
     layout::Layout,
     link::{Lane, Link},
@@ -93,7 +93,7 @@ impl Settling {
         let (done, seen) = oneshot::channel();
         if self.given.send(Given { order, place, done }).is_err() {
             // The runtime has ended, and nobody hears of it any more.
-            let _ = self.lost.count();
+            let _ = self.lost.count(SystemClock.now());
         }
         Answer::later(async {
             // Few wait for it. Nothing is sent when the runtime ends.
@@ -167,7 +167,7 @@ impl Order {
 
 /// A settlement of this consumer may not be made.
 fn lose(lost: &Failures, fault: &Fault, consumer: &ConsumerId) {
-    if let Some(settlements) = lost.count() {
+    if let Some(settlements) = lost.count(SystemClock.now()) {
         tracing::error!(%fault, %consumer, settlements, "settlements may be lost");
     }
 }

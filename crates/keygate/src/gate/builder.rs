@@ -3,9 +3,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{Failed, Gate, NEXT_GATE};
+use super::{Gate, NEXT_GATE};
 use crate::{
     clock::{AnchoredClock, Clock},
+    failures::Failures,
     key::{Digester, EntropyError, KeyFormat, random_u64},
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
     plan::{LivePlans, Name, NameError},
@@ -126,8 +127,8 @@ impl GateBuilder {
                 .unwrap_or_else(|| Arc::new(MemoryCounters::new(Arc::clone(&clock)))),
             usage,
             local: MemoryCounters::new(Arc::clone(&clock)),
-            degraded: Failed::default(),
-            without_keys: Failed::default(),
+            degraded: Failures::default(),
+            without_keys: Failures::default(),
             clock,
             plans: self.plans,
             format: self.format,

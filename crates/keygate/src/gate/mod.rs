@@ -26,13 +26,12 @@
 
 mod builder;
 mod charge;
-mod failed;
+
 mod pending;
 mod present;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use self::failed::Failed;
 pub use self::{
     builder::{GateBuilder, GateError},
     present::Presented,
@@ -40,6 +39,7 @@ pub use self::{
 pub(crate) use self::{charge::Taken, pending::Pending};
 use crate::{
     clock::Clock,
+    failures::Failures,
     key::{Digester, KeyFormat},
     keyring::Keyring,
     memory::MemoryCounters,
@@ -68,8 +68,8 @@ pub struct Gate {
     usage: Arc<dyn UsageStore>,
     /// Counts by the policy `local_share` while the shared counters cannot be reached.
     local: MemoryCounters,
-    degraded: Failed,
-    without_keys: Failed,
+    degraded: Failures,
+    without_keys: Failures,
     clock: Arc<dyn Clock>,
     plans: LivePlans,
     format: KeyFormat,
