@@ -6,27 +6,26 @@ use std::{
     },
 };
 
-use super::{Caller, Counted, Rejection, Verdict};
+use super::{Counted, Rejection};
 use crate::{
     clock::Timestamp,
     gate::{Pending, Taken},
     limit::Correction,
     record::Identity,
     usage::Outcome,
-    wire::Fields,
 };
 
 /// What is known of an admitted request.
 pub struct Admitted {
     caller: Identity,
-    taken: Taken,
+    pub(super) taken: Taken,
     /// Units so far: what was charged at the gate, and since then by its admissions.
     cost: AtomicU64,
     /// Those of them that the counters of the gate did not see: the store failed, or the plan named other
     /// limits by then, or the key had another owner. They cannot be given back there.
     elsewhere: AtomicU64,
-    pending: Pending,
-    ended: Ended,
+    pub(super) pending: Pending,
+    pub(super) ended: Ended,
     /// Admissions at hand. With the last one the request is over.
     open: AtomicUsize,
 }
@@ -93,7 +92,7 @@ impl fmt::Debug for Admitted {
 /// its slot, if its plan limits how many requests are under way at once, and is not metered: a
 /// handler that answers at once and works on in the background keeps a clone.
 #[must_use = "a request without an admission at hand is over"]
-pub struct Admission(Arc<Admitted>);
+pub struct Admission(pub(super) Arc<Admitted>);
 
 impl Admission {
     pub(crate) fn new(caller: Identity, cost: u64, taken: Taken, pending: Pending) -> Self {
@@ -211,112 +210,10 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// An admitted request on its way through the service: what an adapter holds.
-///
-/// [`settle`](Self::settle) it once the status of the response is known. Dropped unsettled the request
-/// is metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered,
-/// and refunded where its route says so, as a failure of the service.
-#[derive(Debug)]
-#[must_use = "a passage that is dropped is metered as aborted; settle it"]
-pub struct Passage {
-    admission: Admission,
-    /// Whether this layer of the gate counted the request, and has not said yet how it ended.
-    counts: bool,
-}
-
-impl Passage {
-    /// Through the layer that counted the request.
-    pub(crate) fn first(admission: Admission) -> Self {
-        Self { admission, counts: true }
-    }
-
-    /// Through another layer of the same gate.
-    pub(crate) fn further(admission: Admission) -> Self {
-        Self { admission, counts: false }
-    }
-
-    /// The request, for whoever serves it.
-    pub fn admission(&self) -> &Admission {
-        &self.admission
-    }
-
-    /// Who calls, for the extensions of the request.
-    #[must_use]
-    pub fn caller(&self) -> Caller {
-        Caller::of(&self.admission.0)
-    }
-
-    /// What is known of the request.
-    #[must_use]
-    pub fn admitted(&self) -> &Admitted {
-        self.admission.admitted()
-    }
-
-    /// The header fields to append to the response. Empty for a further layer of the same gate.
-    #[must_use]
-    pub fn fields(&self) -> Fields {
-        if !self.counts {
-            return Fields::new();
-        }
-        let it = self.admitted();
-        it.pending.fields(&it.taken.counted)
-    }
-
-    /// The status to [`settle`](Self::settle) with: that of the response, or what amounts to it where
-    /// the protocol says it elsewhere, in a header that it has by this name in lower case.
-    #[must_use]
-    pub fn status_of<'h>(
-        &self,
-        status: u16,
-        header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
-    ) -> u16 {
-        self.admitted().pending.status_of(status, header)
-    }
-
-    /// What the body of the response is to hold until it has been sent; nothing unless the plan limits
-    /// how many requests are under way at once.
-    #[must_use]
-    pub fn for_body(&self) -> Option<Admission> {
-        let holds = self.counts && self.admitted().taken.slot.is_some();
-        holds.then(|| self.admission.clone())
-    }
-
-    /// The service has answered with this status; `None` if it failed without one.
-    pub fn settle(mut self, status: Option<u16>) -> Verdict {
-        if std::mem::take(&mut self.counts) {
-            self.answered(status);
-        }
-        Verdict::Admitted(Arc::clone(&self.admission.0))
-    }
-
-    fn answered(&self, status: Option<u16>) {
-        let it = self.admitted();
-        if it.pending.refunds(status) {
-            self.admission.settle_cost(0);
-        }
-        it.ended.answered(status, it.pending.now());
-    }
-}
-
-impl Drop for Passage {
-    fn drop(&mut self) {
-        if !self.counts {
-            return;
-        }
-        // A service that panics has failed; otherwise nobody waits for its answer any more.
-        if std::thread::panicking() {
-            self.answered(None);
-        } else {
-            let it = self.admitted();
-            it.ended.aborted(it.pending.now());
-        }
-    }
-}
-
 /// How a request ended and when, for whoever lets go of it last.
 ///
 /// Its one passage writes this before it lets go itself, so plain words do without a lock.
-struct Ended {
+pub(super) struct Ended {
     /// The status, or something larger if there was no answer.
     status: AtomicU32,
     at: AtomicU64,
@@ -327,13 +224,13 @@ impl Ended {
         Self { status: AtomicU32::new(u32::MAX), at: AtomicU64::new(0) }
     }
 
-    fn answered(&self, status: Option<u16>, at: Timestamp) {
+    pub(super) fn answered(&self, status: Option<u16>, at: Timestamp) {
         // A service that failed without a status is metered as one of an impossible status.
         self.status.store(status.unwrap_or_default().into(), Ordering::Relaxed);
         self.at.store(at.micros(), Ordering::Relaxed);
     }
 
-    fn aborted(&self, at: Timestamp) {
+    pub(super) fn aborted(&self, at: Timestamp) {
         self.at.store(at.micros(), Ordering::Relaxed);
     }
 

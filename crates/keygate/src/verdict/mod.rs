@@ -3,6 +3,7 @@
 mod admission;
 mod caller;
 mod counted;
+mod passage;
 mod reason;
 mod rejection;
 
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 pub(crate) use self::rejection::Refusal;
 pub use self::{
-    admission::{Admission, Admitted, Passage},
+    admission::{Admission, Admitted},
     caller::Caller,
     counted::Counted,
+    passage::Passage,
     reason::Reason,
     rejection::Rejection,
 };
