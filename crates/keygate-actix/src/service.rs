@@ -101,8 +101,6 @@ fn tell<B>(response: &mut HttpResponse<B>, fields: Fields, verdict: Verdict) {
         field.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
     }
     let mut extensions = response.extensions_mut();
-    // A refusal by middleware further in is the last word on the request.
-    if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
-        extensions.insert(verdict);
-    }
+    let verdict = verdict.after(extensions.get());
+    extensions.insert(verdict);
 }

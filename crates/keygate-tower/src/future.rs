@@ -79,10 +79,7 @@ fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<A
     let slot = passage.for_body();
     let verdict = passage.settle(Some(status));
     let extensions = response.extensions_mut();
-    // A refusal by a layer further in is the last word on the request.
-    if !matches!(extensions.get(), Some(Verdict::Rejected(_))) {
-        extensions.insert(verdict);
-    }
+    extensions.insert(verdict.after(extensions.get()));
     slot
 }
 

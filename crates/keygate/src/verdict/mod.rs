@@ -29,3 +29,15 @@ pub enum Verdict {
     /// The request was answered by the gate.
     Rejected(Rejection),
 }
+
+impl Verdict {
+    /// The verdict to put in place of what the extensions hold already: a refusal by a layer further in
+    /// is the last word on the request.
+    #[must_use]
+    pub fn after(self, inner: Option<&Self>) -> Self {
+        match inner {
+            Some(Self::Rejected(rejection)) => Self::Rejected(rejection.clone()),
+            _ => self,
+        }
+    }
+}

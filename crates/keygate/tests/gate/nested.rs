@@ -114,3 +114,18 @@ fn gates_of_equal_settings_are_still_two() {
     let presented = two.present(&inner(admission.caller()), &any_key());
     assert!(pollster::block_on(two.admit(presented.unwrap())).is_err());
 }
+
+#[test]
+fn a_refusal_further_in_is_the_last_word() {
+    let desk = desk();
+    let outer = desk.ask(&key(&desk), &any_key()).unwrap();
+    let needs = Arc::new(Requirement::default().require("orders:write").unwrap());
+    let refused = Verdict::Rejected(desk.ask(&inner(outer.caller()), &needs).unwrap_err());
+    let further = desk.ask(&inner(outer.caller()), &any_key()).unwrap().settle(Some(200));
+    let admitted = outer.settle(Some(403));
+    let is_refused = |verdict: Verdict| matches!(verdict, Verdict::Rejected(_));
+    assert!(is_refused(admitted.clone().after(Some(&refused))));
+    assert!(!is_refused(admitted.clone().after(Some(&further))));
+    assert!(!is_refused(admitted.clone().after(None)));
+    assert!(is_refused(refused.after(Some(&admitted))), "what is said now is said by this layer");
+}
