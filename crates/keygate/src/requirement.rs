@@ -71,8 +71,8 @@ impl Requirement {
     }
 
     /// Gives back what a request was charged if its response has one of these statuses, such as
-    /// `500..=599`. A service that fails without a response counts as 500. Given twice, both are
-    /// refunded.
+    /// `500..=599`. A service that fails without a response counts as 500, and a response of gRPC by what
+    /// its status amounts to. Given twice, both are refunded.
     ///
     /// ```
     /// use keygate::requirement::Requirement;

@@ -18,7 +18,8 @@ pub struct UsageEvent<'a> {
     pub outcome: Outcome,
     /// Units it weighed; 0 if it was refused.
     pub cost: u64,
-    /// Microseconds from the gate to the head of the response.
+    /// Microseconds from the gate to the head of the response, or to its trailers if they tell how it
+    /// ended.
     pub latency_micros: u64,
 }
 
@@ -31,7 +32,7 @@ pub enum Outcome {
     Admitted(StatusClass),
     /// The gate refused.
     Denied(Reason),
-    /// The client went away, or a timeout gave up, before there was an answer.
+    /// The client went away, or a timeout gave up, before it was known how the request ends.
     Aborted,
 }
 

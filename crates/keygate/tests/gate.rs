@@ -38,5 +38,8 @@ mod stores;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+#[path = "gate/trailers.rs"]
+mod trailers;
+#[cfg(test)]
 #[path = "gate/turns.rs"]
 mod turns;

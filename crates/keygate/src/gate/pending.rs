@@ -243,12 +243,8 @@ impl Pending {
         self.gate.wire.fields(counted, self.manner)
     }
 
-    pub(crate) fn status_of<'h>(
-        &self,
-        status: u16,
-        header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
-    ) -> u16 {
-        self.manner.status_of(status, header)
+    pub(crate) fn manner(&self) -> Manner {
+        self.manner
     }
 
     pub(crate) fn is_of(&self, gate: u64) -> bool {

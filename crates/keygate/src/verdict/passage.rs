@@ -5,9 +5,10 @@ use crate::wire::Fields;
 
 /// An admitted request on its way through the service: what an adapter holds.
 ///
-/// [`settle`](Self::settle) it once the status of the response is known. Dropped unsettled the request
-/// is metered as aborted: the client went away, or a timeout gave up. Dropped by a panic it is metered,
-/// and refunded where its route says so, as a failure of the service.
+/// [`settle`](Self::settle) it once the status of the response is known, or, where bodies have trailers,
+/// [`settle_by_head`](Self::settle_by_head). Dropped unsettled the request is metered as aborted: the
+/// client went away, or a timeout gave up. Dropped by a panic it is metered, and refunded where its route
+/// says so, as a failure of the service.
 #[derive(Debug)]
 #[must_use = "a passage that is dropped is metered as aborted; settle it"]
 pub struct Passage {
@@ -55,30 +56,80 @@ impl Passage {
     }
 
     /// The status to [`settle`](Self::settle) with: that of the response, or what amounts to it where
-    /// the protocol says it elsewhere, in a header that it has by this name in lower case.
+    /// the protocol says it elsewhere, in a header that it has by this name in lower case. For bodies
+    /// without trailers: the others are told by [`settle_by_head`](Self::settle_by_head).
     #[must_use]
     pub fn status_of<'h>(
         &self,
         status: u16,
         header: impl FnOnce(&'static str) -> Option<&'h [u8]>,
     ) -> u16 {
-        self.admitted().pending.status_of(status, header)
+        self.admitted().pending.manner().status_of(status, header)
     }
 
     /// What the body of the response is to hold until it has been sent; nothing unless the plan limits
     /// how many requests are under way at once.
     #[must_use]
     pub fn for_body(&self) -> Option<Admission> {
-        let holds = self.counts && self.admitted().taken.slot.is_some();
-        holds.then(|| self.admission.clone())
+        (self.counts && self.has_slot()).then(|| self.admission.clone())
     }
 
     /// The service has answered with this status; `None` if it failed without one.
     pub fn settle(mut self, status: Option<u16>) -> Verdict {
+        self.settle_once(status);
+        self.verdict()
+    }
+
+    /// The service has answered with a head of this status; `header` looks for a header by its name in
+    /// lower case. The passage comes back if the body of the response is to hold it until it has been
+    /// sent: for the slot of the request, or because only the body will tell how the response ends.
+    ///
+    /// In the second case it [is not settled](Self::is_settled) yet: a response of gRPC has begun well,
+    /// and is to say with its [trailers](Self::settle_by_trailers) how it went. Of gRPC-Web, which has its
+    /// trailers within its body, and of any other protocol the head is the last word.
+    pub fn settle_by_head<'h>(
+        mut self,
+        status: u16,
+        header: impl Fn(&'static str) -> Option<&'h [u8]>,
+    ) -> (Verdict, Option<Self>) {
+        let holds_slot = self.counts && self.has_slot();
+        if let Some(status) = self.admitted().pending.manner().status_by_head(status, header) {
+            self.settle_once(Some(status));
+        }
+        let verdict = self.verdict();
+        (verdict, (holds_slot || self.counts).then_some(self))
+    }
+
+    /// The body has ended; `trailer` looks for a trailer by its name in lower case, and finds none if the
+    /// body has failed or ended without any. A request that is settled already stays as it is.
+    pub fn settle_by_trailers<'t>(
+        &mut self,
+        trailer: impl FnOnce(&'static str) -> Option<&'t [u8]>,
+    ) {
+        if self.counts {
+            let status = self.admitted().pending.manner().status_by_trailers(trailer);
+            self.settle_once(Some(status));
+        }
+    }
+
+    /// Whether nothing that is still to come says how the request ends.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.counts
+    }
+
+    fn settle_once(&mut self, status: Option<u16>) {
         if std::mem::take(&mut self.counts) {
             self.answered(status);
         }
+    }
+
+    fn verdict(&self) -> Verdict {
         Verdict::Admitted(Arc::clone(&self.admission.0))
+    }
+
+    fn has_slot(&self) -> bool {
+        self.admitted().taken.slot.is_some()
     }
 
     fn answered(&self, status: Option<u16>) {

@@ -46,6 +46,22 @@ impl GrpcDialect {
         dialects.into_iter().find_map(|(name, dialect)| is(name).then_some(dialect))
     }
 
+    /// Whether a response with such a head is yet to say, with its trailers, how it ends.
+    ///
+    /// In gRPC-Web that stands within the body, which is not read. A response that is no gRPC has no other
+    /// word than its head, whatever the request claims to speak: or a client could have any answer counted
+    /// as one that ended without a code, and so has failed.
+    pub(super) fn awaits_trailers<'h>(
+        self,
+        status: u16,
+        header: impl Fn(FieldName) -> Option<&'h [u8]>,
+    ) -> bool {
+        self == Self::Http2
+            && status == 200
+            && header(FieldName::GrpcStatus).is_none()
+            && header(FieldName::ContentType).and_then(Self::of) == Some(Self::Http2)
+    }
+
     fn content_type(self) -> &'static str {
         match self {
             Self::Http2 => GRPC,
@@ -104,9 +120,15 @@ pub struct GrpcStatus {
 /// A gRPC service answers 200 whatever happens. Where it fails before it sends a message, its code
 /// stands in the head and says more. The codes are mapped as by `google/rpc/code.proto`; 500 for a
 /// code that is unknown. Where it succeeds, or fails later, the code comes after the body: nothing
-/// but 200 is known then.
+/// but 200 is known of the head then.
 pub(super) fn answered_status(status: u16, code: Option<&[u8]>) -> u16 {
     code.filter(|_| status == 200).map_or(status, http_status)
+}
+
+/// The same once the body has ended. Where it ended without a code the client knows of none, either, and
+/// takes it for `UNKNOWN`.
+pub(super) fn ended_status(code: Option<&[u8]>) -> u16 {
+    http_status(code.unwrap_or_default())
 }
 
 fn http_status(code: &[u8]) -> u16 {
@@ -368,6 +390,27 @@ mod tests {
         ] {
             assert_eq!(answered_status(200, Some(code.as_bytes())), status, "{code}");
         }
+    }
+
+    #[test]
+    fn trailers_without_a_code_are_no_success() {
+        for (code, status) in [(Some("0"), 200), (Some("5"), 404), (Some(""), 500), (None, 500)] {
+            assert_eq!(ended_status(code.map(str::as_bytes)), status, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_grpc_on_both_ways_is_awaited() {
+        let awaits = |asked: GrpcDialect, answered: &'static str| {
+            let answered = |name| (name == FieldName::ContentType).then_some(answered.as_bytes());
+            asked.awaits_trailers(200, answered)
+        };
+        assert!(awaits(GrpcDialect::Http2, "application/grpc"));
+        assert!(awaits(GrpcDialect::Http2, "application/grpc+proto"));
+        assert!(!awaits(GrpcDialect::Http2, "application/grpc-web"));
+        assert!(!awaits(GrpcDialect::Http2, "application/json"));
+        assert!(!awaits(GrpcDialect::Web, "application/grpc-web+proto"));
+        assert!(!awaits(GrpcDialect::WebText, "application/grpc"));
     }
 
     #[test]
