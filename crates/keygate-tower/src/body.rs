@@ -1,28 +1,25 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame, SizeHint};
-use keygate::verdict::Admission;
+use keygate::verdict::Passage;
 use pin_project_lite::pin_project;
 
 pin_project! {
     /// The body of a response: the service's own, untouched, or the text of a refusal.
     ///
     /// A request keeps its slot, if it has one, as long as this body: it is dropped once it was sent, or
-    /// nobody wants it any more.
+    /// nobody wants it any more. A call of gRPC that is dropped before it has ended was aborted.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         pub(crate) own: Option<B>,
         pub(crate) refusal: String,
-        pub(crate) slot: Option<Admission>,
+        pub(crate) held: Option<Passage>,
     }
 }
 
-impl<B: Body> Body for ResponseBody<B>
-where
-    B::Data: From<String>,
-{
+impl<B: Body<Data: From<String>>> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -32,14 +29,23 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         if let Some(own) = this.own.as_pin_mut() {
-            return own.poll_frame(cx);
+            let frame = ready!(own.poll_frame(cx));
+            // What is no data is the end: trailers, a failure, or nothing more.
+            let over = this.held.as_mut().filter(|_| !frame.iter().flatten().any(Frame::is_data));
+            if let Some(passage) = over {
+                let trailers = frame.iter().flatten().find_map(Frame::trailers_ref);
+                passage.settle_by_trailers(|name| Some(trailers?.get(name)?.as_bytes()));
+            }
+            return Poll::Ready(frame);
         }
         let text = std::mem::take(this.refusal);
         Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text.into()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.own.as_ref().map_or(self.refusal.is_empty(), Body::is_end_stream)
+        // What says that it has ended is polled no more, and this end is yet to be seen.
+        self.held.as_ref().is_none_or(Passage::is_settled)
+            && self.own.as_ref().map_or(self.refusal.is_empty(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -2,7 +2,7 @@ use std::task::{Context, Poll, ready};
 use std::{fmt, pin::Pin, sync::LazyLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use keygate::verdict::{Admission, Passage, Rejection, Verdict};
+use keygate::verdict::{Passage, Rejection, Verdict};
 use keygate::wire::{FieldName, Fields};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -55,8 +55,8 @@ where
         // Nothing is left to poll once a refusal was returned.
         let At::Answering { answer, passage } = stage.project() else { return Poll::Pending };
         let mut answer = ready!(answer.poll(cx));
-        let slot = passage.take().and_then(|passage| tell(&mut answer, passage));
-        let body = |own| ResponseBody { own: Some(own), refusal: String::new(), slot };
+        let held = passage.take().and_then(|passage| tell(&mut answer, passage));
+        let body = |own| ResponseBody { own: Some(own), refusal: String::new(), held };
         Poll::Ready(answer.map(|response| response.map(body)))
     }
 }
@@ -68,24 +68,22 @@ impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
 }
 
 /// Tells what became of the request, and what the body is to hold.
-fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<Admission> {
+fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<Passage> {
     let Ok(response) = answer else {
         passage.settle(None);
         return None;
     };
     append(response.headers_mut(), passage.fields());
     let header = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
-    let status = passage.status_of(response.status().as_u16(), header);
-    let slot = passage.for_body();
-    let verdict = passage.settle(Some(status));
+    let (verdict, held) = passage.settle_by_head(response.status().as_u16(), header);
     let extensions = response.extensions_mut();
     extensions.insert(verdict.after(extensions.get()));
-    slot
+    held
 }
 
 fn refuse<R>(rejection: Rejection) -> Response<ResponseBody<R>> {
     let reply = rejection.reply();
-    let mut response = Response::new(ResponseBody { own: None, refusal: reply.body, slot: None });
+    let mut response = Response::new(ResponseBody { own: None, refusal: reply.body, held: None });
     *response.status_mut() = reply.status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     append(response.headers_mut(), reply.headers);
     response.extensions_mut().insert(Verdict::Rejected(rejection));
@@ -98,8 +96,7 @@ static NAMES: LazyLock<[HeaderName; FieldName::ALL.len()]> =
 
 fn append(headers: &mut HeaderMap, fields: Fields) {
     for (name, value) in fields {
-        if let Some(value) = value.into_made(|text| HeaderValue::try_from(text).ok()) {
-            NAMES.get(name.place()).map(|name| headers.append(name, value));
-        }
+        let value = value.into_made(|text| HeaderValue::try_from(text).ok());
+        NAMES.get(name.place()).zip(value).map(|(name, value)| headers.append(name, value));
     }
 }

@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use keygate::usage::{Outcome, StatusClass};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use self::{
@@ -22,6 +23,8 @@ mod support;
 #[cfg(test)]
 #[path = "bodies/trickle.rs"]
 mod trickle;
+
+const FAILURE: Outcome = Outcome::Admitted(StatusClass::ServerError);
 
 #[tokio::test]
 async fn a_request_body_reaches_the_service_unread_with_its_trailers() {
@@ -50,6 +53,38 @@ async fn a_response_body_reaches_the_client_unread_with_its_trailers() {
     let response = service.oneshot(door.get("/").body(()).unwrap()).await.unwrap();
     assert_eq!(door.usage().await, [(SUCCESS, 1, 1)], "metered with the head");
     reads_frame_by_frame(response.into_body(), asked, &["one", "two"]).await;
+}
+
+#[tokio::test]
+async fn a_response_of_grpc_reaches_the_client_unread_though_its_end_is_awaited() {
+    let door = Door::of(9).await;
+    let asked = Arc::default();
+    let counter = Arc::clone(&asked);
+    let service = door.layer().layer(service_fn(move |_: Request<()>| {
+        let body = Trickle::counted_by(Arc::clone(&counter), &["one", "two"]);
+        ready(Response::builder().header("content-type", "application/grpc").body(body))
+    }));
+    let request = door.get("/").header("content-type", "application/grpc");
+    let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    assert_eq!(door.usage().await, [], "not metered with the head");
+    reads_frame_by_frame(response.into_body(), asked, &["one", "two"]).await;
+    assert_eq!(door.usage().await, [(FAILURE, 1, 1)], "the trailers have no status");
+}
+
+#[tokio::test]
+async fn a_response_of_grpc_has_not_ended_before_its_end_was_seen() {
+    let door = Door::of(9).await;
+    let service = door.layer().layer(service_fn(|_: Request<()>| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        ready(response.body(String::new()))
+    }));
+    let request = door.get("/").header("content-type", "application/grpc");
+    let mut body = service.oneshot(request.body(()).unwrap()).await.unwrap().into_body();
+    assert!(!body.is_end_stream());
+    assert!(body.frame().await.is_none());
+    assert!(body.is_end_stream());
+    drop(body);
+    assert_eq!(door.usage().await, [(FAILURE, 1, 1)]);
 }
 
 #[tokio::test]

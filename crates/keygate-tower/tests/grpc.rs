@@ -26,6 +26,9 @@ use self::{
 mod echo;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "grpc/trailers.rs"]
+mod trailers;
 
 const CLIENT_ERROR: Outcome = Outcome::Admitted(StatusClass::ClientError);
 const SERVER_ERROR: Outcome = Outcome::Admitted(StatusClass::ServerError);
@@ -177,7 +180,7 @@ async fn each_message_of_a_stream_is_charged_until_the_stream_is_refused() {
     assert_eq!((refused.code(), &*reason(&refused)), (Code::ResourceExhausted, "QUOTA_EXHAUSTED"));
     assert_eq!(wait(&refused), Some(Duration::from_secs(43_200)));
     drop(replies);
-    assert_eq!(talk::metered(&door).await, [(SUCCESS, 1, 4)], "once, with all its messages");
+    assert_eq!(talk::metered(&door).await, [(CLIENT_ERROR, 1, 4)], "once, with all its messages");
 }
 
 #[tokio::test]

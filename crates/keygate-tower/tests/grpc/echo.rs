@@ -51,6 +51,8 @@ impl Service<http::Request<Body>> for Echo {
             Ok(match request.uri().path() {
                 "/test.Echo/Say" => grpc.unary(service_fn(say), request).await,
                 "/test.Echo/Repeat" => grpc.server_streaming(service_fn(repeat), request).await,
+                "/test.Echo/Recite" => grpc.server_streaming(service_fn(recite), request).await,
+                "/test.Echo/Linger" => grpc.server_streaming(service_fn(linger), request).await,
                 "/test.Echo/Converse" => grpc.streaming(service_fn(converse), request).await,
                 _ => Status::unimplemented("no such method").into_http(),
             })
@@ -71,6 +73,21 @@ async fn repeat(request: Request<String>) -> Result<Response<Replies>, Status> {
     let admission = admission(&request)?;
     let replies = stream::repeat(request.into_inner());
     Ok(Response::new(charged(admission, replies.map(Ok))))
+}
+
+/// Says two things, and ends with the code it is told.
+fn recite(request: Request<String>) -> Ready<Result<Response<Replies>, Status>> {
+    let code = Code::from_bytes(request.into_inner().as_bytes());
+    let end = (code != Code::Ok).then(|| Err(Status::new(code, "as you wish")));
+    let said = ["one", "two"].map(|text| Ok(text.to_owned()));
+    ready(Ok(Response::new(stream::iter(said.into_iter().chain(end)).boxed())))
+}
+
+/// Says it once and then nothing, without an end.
+async fn linger(request: Request<String>) -> Result<Response<Replies>, Status> {
+    let admission = admission(&request)?;
+    let reply = stream::iter([Ok(request.into_inner())]);
+    Ok(Response::new(charged(admission, reply.chain(stream::pending()))))
 }
 
 /// Says each thing again.
@@ -135,10 +152,11 @@ impl Client {
     }
 
     pub(crate) async fn repeat(&self, text: &str) -> Result<Streaming<String>, Status> {
-        let request = self.request(text.to_owned());
-        let mut grpc = self.grpc().await;
-        let answer = grpc.server_streaming(request, method("Repeat"), Codec::default()).await;
-        answer.map(Response::into_inner)
+        self.hear("Repeat", text).await
+    }
+
+    pub(crate) async fn recite(&self, end: Code) -> Result<Streaming<String>, Status> {
+        self.hear("Recite", &i32::from(end).to_string()).await
     }
 
     pub(crate) async fn converse(
@@ -148,6 +166,17 @@ impl Client {
         let request = self.request(texts);
         let mut grpc = self.grpc().await;
         let answer = grpc.streaming(request, method("Converse"), Codec::default()).await;
+        answer.map(Response::into_inner)
+    }
+
+    pub(crate) async fn linger(&self, text: &str) -> Result<Streaming<String>, Status> {
+        self.hear("Linger", text).await
+    }
+
+    async fn hear(&self, name: &str, text: &str) -> Result<Streaming<String>, Status> {
+        let request = self.request(text.to_owned());
+        let mut grpc = self.grpc().await;
+        let answer = grpc.server_streaming(request, method(name), Codec::default()).await;
         answer.map(Response::into_inner)
     }
 
