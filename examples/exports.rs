@@ -6,6 +6,7 @@
 //! line of JSON for programs instead.
 
 mod demo {
+    pub(crate) mod doorway;
     pub(crate) mod environment;
     pub(crate) mod example_axum;
     pub(crate) mod over_redis;
@@ -36,7 +37,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use demo::{environment::Result, example_axum::Example};
+use demo::{environment::Result, example_axum::Example, serving_axum};
 
 /// A request holds one of ten slots until its response was sent, or nobody wants it any more.
 const PLANS: &str = r#"
@@ -56,6 +57,7 @@ const CHUNKS: u32 = 4;
 
 fn api(gate: Arc<Gate>) -> Result<Router> {
     let keys = KeygateLayer::new(gate).require("exports:read")?.operation("export")?.cost(GUESS);
+    let keys = keys.peer_from(serving_axum::peer);
     Ok(Router::new()
         .route("/v1/export", get(export))
         .layer(keys)

@@ -6,6 +6,7 @@
 
 #[path = "demo"]
 mod demo {
+    pub(crate) mod doorway;
     pub(crate) mod environment;
     pub(crate) mod example_axum;
     pub(crate) mod over_redis;
@@ -23,7 +24,7 @@ use keygate::{
 use keygate_tower::KeygateLayer;
 use tonic::{Code, Extensions, Request, Response, Status, service::Routes};
 
-use demo::{environment, example_axum::Example};
+use demo::{environment, example_axum::Example, serving_axum};
 use orders::{Event, FollowRequest, Order, PlaceRequest, orders_server};
 
 /// Generated from `grpc/orders.proto` by `tonic-prost-build`; a service does that in its `build.rs`.
@@ -59,6 +60,7 @@ async fn main() -> ExitCode {
 /// One layer serves both protocols: who asks in gRPC is answered in gRPC.
 fn app(gate: Arc<Gate>) -> environment::Result<Router> {
     let keys = KeygateLayer::new(gate).require("orders:write")?.operation("orders")?;
+    let keys = keys.peer_from(serving_axum::peer);
     let orders = Routes::new(orders_server::OrdersServer::new(Orders)).into_axum_router();
     Ok(orders
         .route("/v1/orders", get(|| async { "none yet\n" }))

@@ -65,6 +65,14 @@ fn a_wrong_setting_is_told_with_its_variable() {
         let ended = Api::axum(&redis.url()).env("KEYGATE_DEADLINE_MS", text).ended();
         assert_failed(&ended, &[&format!("KEYGATE_DEADLINE_MS is `{text}`; give milliseconds")]);
     }
+    for (name, text, told) in [
+        ("KEYGATE_VISITORS", "two words", "KEYGATE_VISITORS: `two words`"),
+        ("KEYGATE_TRUSTED_PROXIES", "balancer", "KEYGATE_TRUSTED_PROXIES: `balancer` is no range"),
+        ("KEYGATE_PROXY_HEADER", "via", "KEYGATE_PROXY_HEADER is `via`; try x-forwarded-for or"),
+        ("KEYGATE_SUBPROTOCOL", "a b", "KEYGATE_SUBPROTOCOL: subprotocol `a b`"),
+    ] {
+        assert_failed(&Api::axum(&redis.url()).env(name, text).ended(), &[told]);
+    }
 }
 
 #[test]

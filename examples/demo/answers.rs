@@ -43,3 +43,6 @@ pub(crate) fn order(caller: &Caller) -> Order {
 }
 
 pub(crate) const HEALTHY: &str = "ok\n";
+
+/// The type of a body that is what it was sent as.
+pub(crate) const ANY_BYTES: &str = "application/octet-stream";

@@ -8,6 +8,7 @@ use keygate::{Gate, NewKey, Plans};
 use serde_json::json;
 
 use super::{
+    doorway,
     environment::{self, Result},
     over_redis, serving_axum,
 };
@@ -33,7 +34,8 @@ impl Example {
     async fn over_redis(self) -> Result<()> {
         let json = environment::wants_json()?;
         let store = over_redis::connected().await?;
-        self.serve(store.gate().build()?, |listening| over_redis::show(listening, json)).await?;
+        let gate = doorway::gate(&store)?.build()?;
+        self.serve(gate, |listening| over_redis::show(listening, json)).await?;
         Ok(store.close(over_redis::FLUSH_WITHIN).await?)
     }
 

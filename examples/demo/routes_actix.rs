@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use actix_web::{
-    App, HttpServer, Responder, Route, guard,
-    web::{self, Json, Query, ServiceConfig},
+    App, HttpResponse, HttpServer, Responder, Route, guard,
+    web::{self, Json, Payload, Query, ServiceConfig},
 };
 use keygate::Gate;
 use keygate_actix::{Caller, Keygate};
@@ -37,9 +37,11 @@ impl Doors {
     fn routes(self, app: &mut ServiceConfig) {
         let search = web::resource("/v1/search").wrap(self.searching).route(get().to(search));
         let orders = web::resource("/v1/orders").wrap(self.ordering).route(web::post().to(order));
+        let echoing = web::resource("/v1/echo").route(get().to(echo));
+        let echoing = echoing.route(web::post().to(echo_body));
         let others = web::scope("")
             .wrap(self.others)
-            .service(web::resource("/v1/echo").route(get().to(echo)))
+            .service(echoing)
             .service(web::resource("/healthz").route(get().to(healthz)));
         app.service(search).service(orders).service(others);
     }
@@ -56,6 +58,11 @@ async fn healthz() -> impl Responder {
 
 async fn echo(caller: Caller) -> Json<Echo> {
     Json(answers::echo(&caller))
+}
+
+/// Piece by piece, as it comes.
+async fn echo_body(body: Payload) -> impl Responder {
+    HttpResponse::Ok().content_type(answers::ANY_BYTES).streaming(body)
 }
 
 async fn search(search: Query<Search>) -> Json<Found> {

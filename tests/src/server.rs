@@ -18,12 +18,16 @@ use crate::{
 };
 
 /// The variables by which somebody's shell could change what a test sees.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 11] = [
     "KEYGATE_ADDR",
     "KEYGATE_DEADLINE_MS",
     "KEYGATE_PLANS",
+    "KEYGATE_PROXY_HEADER",
     "KEYGATE_REDIS_URL",
     "KEYGATE_SLOT_LEASE_MS",
+    "KEYGATE_SUBPROTOCOL",
+    "KEYGATE_TRUSTED_PROXIES",
+    "KEYGATE_VISITORS",
     "NO_COLOR",
     "RUST_LOG",
 ];
