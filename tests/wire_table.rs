@@ -8,12 +8,18 @@
 
 #[path = "wire_table/answered.rs"]
 mod answered;
+#[path = "wire_table/asking.rs"]
+mod asking;
+#[path = "wire_table/beside.rs"]
+mod beside;
 #[path = "wire_table/called.rs"]
 mod called;
 #[path = "wire_table/door.rs"]
 mod door;
 #[path = "wire_table/expected.rs"]
 mod expected;
+#[path = "wire_table/files.rs"]
+mod files;
 #[path = "wire_table/row.rs"]
 mod row;
 #[path = "wire_table/template.rs"]
@@ -28,19 +34,19 @@ use keygate_tests::Api;
 use answered::Answered;
 use door::Door;
 use expected::difference;
-use row::{grpc_rows, rows};
+use files::{Table, grpc_tables, tables};
 
 static AXUM: LazyLock<Vec<Answered>> = LazyLock::new(|| answers_of(Api::axum));
 static ACTIX: LazyLock<Vec<Answered>> = LazyLock::new(|| answers_of(Api::actix));
 
 #[track_caller]
 fn answers_of(api: fn(&str) -> Api) -> Vec<Answered> {
-    let rows = rows();
-    let door = Door::open(api, &rows);
-    rows.iter()
-        .zip(&door.words)
-        .map(|(row, words)| Answered::by(door.api.address(), row, words))
-        .collect()
+    let answers = |table: Table| {
+        let door = Door::open(api, &table);
+        let rows = table.rows.iter().zip(&door.words);
+        rows.map(|(row, words)| Answered::by(door.api.address(), row, words)).collect::<Vec<_>>()
+    };
+    tables().into_iter().flat_map(answers).collect()
 }
 
 /// Asserts that no row was answered otherwise than it says.
@@ -73,8 +79,10 @@ fn axum_and_actix_answer_alike() {
 
 #[test]
 fn a_service_of_grpc_answers_as_the_table_says() {
-    let rows = grpc_rows();
-    let door = Door::open(Api::grpc, &rows);
-    let check = |(row, words)| called::check(door.api.address(), row, words);
-    assert_as_told(rows.iter().zip(&door.words).map(check));
+    let checked = |table: Table| {
+        let door = Door::open(Api::grpc, &table);
+        let rows = table.rows.iter().zip(&door.words);
+        rows.map(|(row, words)| called::check(door.api.address(), row, words)).collect::<Vec<_>>()
+    };
+    assert_as_told(grpc_tables().into_iter().flat_map(checked));
 }

@@ -36,7 +36,7 @@ pub use self::{
     browser::{Browser, Page},
     client::{Call, Client, Unanswered},
     command::{IssuedKey, Keygate},
-    grpc::Grpc,
+    grpc::{Grpc, Unread},
     key::{checksum, unknown_key, unknown_live_key},
     load::{OnDrop, on_threads},
     pace::{Timed, assert_paced},

@@ -2,9 +2,14 @@
 
 use std::net::SocketAddr;
 
-use keygate_tests::{Answer, Raw};
+use keygate_tests::Answer;
 
-use crate::{expected::Expected, row::Row, words::Words};
+use crate::{
+    asking::{Asking, Held},
+    expected::Expected,
+    row::Row,
+    words::Words,
+};
 
 /// What a row was answered.
 #[derive(Debug)]
@@ -13,19 +18,24 @@ pub(crate) struct Answered {
     pub(crate) words: Words,
     /// Nothing if the server hung up instead.
     pub(crate) answer: Option<Answer>,
+    /// How its connection went on, if that was wrong.
+    went_on: Option<String>,
 }
 
 impl Answered {
     /// Sends what a row says, each request on a connection of its own.
     #[track_caller]
     pub(crate) fn by(address: SocketAddr, row: &Row, words: &Words) -> Self {
-        let send = |line: &String| {
-            let mut raw = Raw::connect(address);
-            raw.write(words.filled(&request(row, line)));
-            if line.starts_with("HEAD ") { raw.answer_without_body() } else { raw.answer() }
+        let asking = Asking { address, row, words };
+        row.before.iter().for_each(|it| asking.ask_before(it));
+        let held: Vec<_> = row.held.iter().map(|it| asking.hold(it)).collect();
+        let (answer, went_on) = if row.held_end {
+            held.into_iter().for_each(Held::end);
+            asking.ask_until_free()
+        } else {
+            asking.ask()
         };
-        row.before.iter().for_each(|line| drop(send(line)));
-        Self { answer: send(&row.send), row: row.clone(), words: words.clone() }
+        Self { row: row.clone(), words: words.clone(), answer, went_on }
     }
 
     /// # Errors
@@ -35,6 +45,7 @@ impl Answered {
             Some(answer) => Expected::of(self).faults_of(answer),
             None => vec!["  no answer".to_owned()],
         };
+        faults.extend(self.went_on.clone());
         let repeats = |secret| self.answer.as_ref().is_some_and(|answer| answer.holds(secret));
         if self.words.secrets().any(repeats) {
             faults.push("  repeats a key".to_owned());
@@ -44,15 +55,4 @@ impl Answered {
         }
         Err(format!("{}\n  {}\n{}", self.row.it, self.row.send, faults.join("\n")))
     }
-}
-
-fn request(row: &Row, line: &str) -> String {
-    let version = if line.contains(" HTTP/") { "" } else { " HTTP/1.1" };
-    let headers: String = row.headers.iter().map(|it| format!("{it}\r\n")).collect();
-    let body = row.body.as_deref().unwrap_or_default();
-    let length = match body.len() {
-        0 => String::new(),
-        length => format!("content-length: {length}\r\n"),
-    };
-    format!("{line}{version}\r\nhost: test\r\n{headers}{length}\r\n{body}")
 }

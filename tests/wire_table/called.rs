@@ -1,14 +1,16 @@
 //! The wire in terms of gRPC.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, thread, time::Duration};
 
-use keygate_tests::Grpc;
+use keygate_tests::{Grpc, PATIENCE, Unread, now};
 use tonic::{Response, Status, metadata::MetadataMap};
 use tonic_types::StatusExt as _;
 
 use crate::{
+    beside::Beside,
     expected::fields_faults,
-    row::{Problem, Row, problems},
+    files::problems,
+    row::{Problem, Row},
     template::Template,
     words::Words,
 };
@@ -22,12 +24,16 @@ const FRAMEWORKS_OWN: [&str; 3] = ["date", "content-type", "content-length"];
 /// What is not as the row says.
 #[track_caller]
 pub(crate) fn check(address: SocketAddr, row: &Row, words: &Words) -> Result<(), String> {
-    let grpc = Grpc::to(address);
-    let metadata: Vec<_> = row.headers.iter().map(|it| words.filled(it)).collect();
-    let metadata: Vec<_> = metadata.iter().filter_map(|it| it.split_once(": ")).collect();
-    let call = |method: &String| grpc.call(method, &metadata, "tea");
-    row.before.iter().for_each(|method| drop(call(method)));
-    let faults = match (call(&row.send), &row.refused) {
+    let calling = Calling { address, grpc: Grpc::to(address), row, words };
+    row.before.iter().for_each(|it| drop(calling.call_beside(it)));
+    let held: Vec<_> = row.held.iter().map(|it| calling.hold(it)).collect();
+    let called = if row.held_end {
+        held.into_iter().for_each(|it| _ = it.read().expect("messages"));
+        calling.call_until_free()
+    } else {
+        calling.call(&row.send, &row.headers)
+    };
+    let faults = match (called, &row.refused) {
         (Ok(response), None) => faults_of_response(row, &response),
         (Err(status), Some(code)) => {
             let problem = problems().remove(code).unwrap_or_else(|| panic!("no code `{code}`"));
@@ -42,6 +48,61 @@ pub(crate) fn check(address: SocketAddr, row: &Row, words: &Words) -> Result<(),
         return Ok(());
     }
     Err(format!("{}\n  {}\n{}", row.it, row.send, faults.join("\n")))
+}
+
+/// Who makes the calls of one row.
+struct Calling<'r> {
+    address: SocketAddr,
+    grpc: Grpc,
+    row: &'r Row,
+    words: &'r Words,
+}
+
+impl Calling<'_> {
+    #[track_caller]
+    fn call(&self, method: &str, headers: &[String]) -> Result<Response<String>, Box<Status>> {
+        self.grpc.call(method, &pairs(&self.filled(headers)), "tea")
+    }
+
+    #[track_caller]
+    fn call_beside(&self, beside: &Beside) -> Result<Response<String>, Box<Status>> {
+        let (method, headers) = beside.of(self.row);
+        self.call(method, headers)
+    }
+
+    /// The row's own call, for as long as all slots are held: those that have ended are given back in a while.
+    #[track_caller]
+    fn call_until_free(&self) -> Result<Response<String>, Box<Status>> {
+        let start = now();
+        loop {
+            let called = self.call(&self.row.send, &self.row.headers);
+            if !called.as_ref().is_err_and(|status| is_for("TOO_MANY_CONCURRENT", status)) {
+                return called;
+            }
+            assert!(now().duration_since(start) < PATIENCE, "{}: no slot is free", self.row.it);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[track_caller]
+    fn hold(&self, beside: &Beside) -> Unread {
+        let (method, headers) = beside.of(self.row);
+        let call = Unread::call(self.address, method, &pairs(&self.filled(headers)));
+        call.unwrap_or_else(|status| panic!("{}: {status:?}", self.row.it))
+    }
+
+    fn filled(&self, headers: &[String]) -> Vec<String> {
+        headers.iter().map(|it| self.words.filled(it)).collect()
+    }
+}
+
+#[track_caller]
+fn pairs(headers: &[String]) -> Vec<(&str, &str)> {
+    headers.iter().map(|it| it.split_once(": ").expect("a name and a value")).collect()
+}
+
+fn is_for(reason: &str, status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == reason)
 }
 
 fn faults_of_response(row: &Row, response: &Response<String>) -> Vec<String> {

@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, thread};
 use keygate_tests::{Api, IssuedKey, Keygate, RedisServer, Replica, calm_zone};
 
 use crate::{
-    row::{Fate, KeyKind, Row, key_kinds},
+    files::{Table, key_kinds},
+    row::{Fate, KeyKind, Row},
     words::Words,
 };
 
@@ -24,14 +25,16 @@ pub(crate) struct Door {
 impl Door {
     /// With a key for each row that has one.
     #[track_caller]
-    pub(crate) fn open(api: fn(&str) -> Api, rows: &[Row]) -> Self {
+    pub(crate) fn open(api: fn(&str) -> Api, table: &Table) -> Self {
         let redis = RedisServer::start();
         let issuer = Issuer { keygate: Keygate::at(&redis.url()), kinds: key_kinds() };
         let plans = include_str!("plans.toml").replace("{zone}", calm_zone());
         issuer.keygate.apply(&(plans.clone() + GONE));
-        let words = issuer.words_of(rows);
+        let words = issuer.words_of(&table.rows);
         issuer.keygate.force(&plans);
-        Self { api: api(&redis.url()).patient().start(), words, _redis: redis }
+        let told = |api: Api, (name, value): (&String, &String)| api.env(name, value);
+        let api = table.environment.iter().fold(api(&redis.url()).patient(), told).start();
+        Self { api, words, _redis: redis }
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     answered::Answered,
-    row::{Problem, Row, problems},
+    files::problems,
+    row::{Problem, Row},
     template::Template,
 };
 
@@ -81,7 +82,7 @@ impl Expected {
             let text = answered.words.filled(&json.to_string());
             Body::Json(serde_json::from_str(&text).expect("still JSON"))
         };
-        let text = |text: &String| Body::Text(text.clone());
+        let text = |text: &String| Body::Text(answered.words.filled(text));
         let body = row.json.as_ref().map(json).or_else(|| row.text.as_ref().map(text));
         Self {
             status: row.status.expect("a status, or a refusal"),

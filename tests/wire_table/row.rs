@@ -1,7 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::beside::Beside;
 
 /// A request, and what must be answered.
 #[derive(Clone, Debug, Deserialize)]
@@ -9,9 +11,16 @@ use serde_json::Value;
 pub(crate) struct Row {
     /// What it shows, as a sentence.
     pub(crate) it: String,
-    /// Requests before it, with the same header fields.
+    /// Requests before it.
     #[serde(default)]
-    pub(crate) before: Vec<String>,
+    pub(crate) before: Vec<Beside>,
+    /// Requests that are admitted before it and still under way when it is sent; in terms of gRPC, calls of
+    /// whose responses no message was read.
+    #[serde(default)]
+    pub(crate) held: Vec<Beside>,
+    /// Whether they have ended when it is sent.
+    #[serde(default)]
+    pub(crate) held_end: bool,
     /// The request line; its version may be left out. Of gRPC, the path alone.
     pub(crate) send: String,
     /// The name of a key in `keys.toml`, which is `{key}` then.
@@ -19,6 +28,9 @@ pub(crate) struct Row {
     #[serde(default)]
     pub(crate) headers: Vec<String>,
     pub(crate) body: Option<String>,
+    /// Of a body at least so many bytes long of which none is sent before the answer is there. Then the
+    /// connection must be closed, or good for the next request.
+    pub(crate) late_body: Option<usize>,
 
     /// The code of the refusal, in `problems.toml`, which tells the rest of it.
     pub(crate) refused: Option<String>,
@@ -41,13 +53,17 @@ pub(crate) struct Row {
     pub(crate) fields: BTreeMap<String, String>,
     /// The body, where it is JSON.
     pub(crate) json: Option<Value>,
-    /// The body, where it is text. Where neither is given the body is the framework's own.
+    /// The body, where it is text, as it is written. Where neither is given the body is the framework's own.
     pub(crate) text: Option<String>,
 }
 
 impl Row {
     pub(crate) fn mentions(&self, word: &str) -> bool {
-        self.send.contains(word) || self.headers.iter().any(|header| header.contains(word))
+        let beside = self.before.iter().chain(&self.held).map(|it| it.of(self));
+        let mut all = beside.chain([(self.send.as_str(), self.headers.as_slice())]);
+        all.any(|(line, headers)| {
+            line.contains(word) || headers.iter().any(|header| header.contains(word))
+        })
     }
 
     pub(crate) fn is_head(&self) -> bool {
@@ -86,45 +102,4 @@ pub(crate) struct Problem {
     pub(crate) title: String,
     pub(crate) detail: String,
     pub(crate) challenge: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Rows {
-    row: Vec<Row>,
-}
-
-/// The rows of HTTP.
-pub(crate) fn rows() -> Vec<Row> {
-    rows_of(&[
-        include_str!("credentials.toml"),
-        include_str!("limits.toml"),
-        include_str!("requests.toml"),
-    ])
-}
-
-/// The rows of gRPC.
-pub(crate) fn grpc_rows() -> Vec<Row> {
-    rows_of(&[include_str!("grpc.toml")])
-}
-
-fn rows_of(files: &[&str]) -> Vec<Row> {
-    let rows: Vec<Row> = files.iter().flat_map(|file| read::<Rows>(file).row).collect();
-    let names: BTreeSet<_> = rows.iter().map(|row| &row.it).collect();
-    assert_eq!(names.len(), rows.len(), "each row has a sentence of its own");
-    rows
-}
-
-/// The kinds of keys, by name.
-pub(crate) fn key_kinds() -> BTreeMap<String, KeyKind> {
-    read(include_str!("keys.toml"))
-}
-
-/// The refusals, by code.
-pub(crate) fn problems() -> BTreeMap<String, Problem> {
-    read(include_str!("problems.toml"))
-}
-
-#[track_caller]
-fn read<T: DeserializeOwned>(text: &str) -> T {
-    toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use keygate_tests::{IssuedKey, checksum, unknown_live_key};
 
@@ -7,8 +10,16 @@ use keygate_tests::{IssuedKey, checksum, unknown_live_key};
 pub(crate) struct Words(BTreeMap<&'static str, String>);
 
 impl Words {
-    /// Texts that are no key, and one that might be.
+    /// Texts that are no key, and one that might be. And addresses: of two clients, of the first of the
+    /// proxies, and the first 48 bits of a network. They are this row's alone, and so is what they are charged.
     pub(crate) fn of_row(number: usize) -> Self {
+        let number = u32::try_from(number).expect("few rows");
+        let address = |first: [u8; 4]| {
+            IpAddr::from(Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + 256 * number))
+        };
+        let proxy = address([10, 0, 0, 3]).to_string();
+        let many = |count: usize, hop: &str| vec![hop; count].join(", ");
+        let element = format!("for={proxy};proto=https");
         let sealed = |payload: &str| format!("{payload}{}", checksum(payload));
         let long = |length: usize| format!("kg_live_{}", "0".repeat(length - "kg_live_".len()));
         Self(BTreeMap::from([
@@ -17,6 +28,18 @@ impl Words {
             ("test", sealed("kg_test_00000000000000000000000000000000")),
             ("256", long(256)),
             ("257", long(257)),
+            ("10000", long(10_000)),
+            ("client", address([198, 18, 0, 7]).to_string()),
+            ("neighbour", address([198, 18, 0, 8]).to_string()),
+            ("net", format!("2001:db8:{:x}", number + 1)),
+            ("31-proxies", many(31, &proxy)),
+            ("32-proxies", many(32, &proxy)),
+            ("3000-proxies", many(3_000, &proxy)),
+            ("31-elements", many(31, &element)),
+            ("32-elements", many(32, &element)),
+            ("1000-elements", many(1_000, &element)),
+            ("kilobyte", " ".repeat(1_024)),
+            ("proxy", proxy),
         ]))
     }
 
