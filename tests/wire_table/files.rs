@@ -21,12 +21,17 @@ pub(crate) fn tables() -> Vec<Table> {
         include_str!("limits.toml"),
         include_str!("concurrency.toml"),
         include_str!("requests.toml"),
+        include_str!("visitors.toml"),
+        include_str!("x_forwarded_for.toml"),
+        include_str!("unproven.toml"),
+        include_str!("forwarded.toml"),
+        include_str!("untrusted.toml"),
     ])
 }
 
 /// The tables of gRPC.
 pub(crate) fn grpc_tables() -> Vec<Table> {
-    tables_of(&[include_str!("grpc.toml")])
+    tables_of(&[include_str!("grpc.toml"), include_str!("grpc_visitors.toml")])
 }
 
 /// One for each environment.
