@@ -18,9 +18,14 @@ pub(crate) struct Table {
 pub(crate) fn tables() -> Vec<Table> {
     tables_of(&[
         include_str!("credentials.toml"),
+        include_str!("malformed.toml"),
         include_str!("limits.toml"),
         include_str!("concurrency.toml"),
         include_str!("requests.toml"),
+        include_str!("origins.toml"),
+        include_str!("bodies.toml"),
+        include_str!("protocols.toml"),
+        include_str!("websocket.toml"),
         include_str!("visitors.toml"),
         include_str!("x_forwarded_for.toml"),
         include_str!("unproven.toml"),
