@@ -22,6 +22,7 @@ mod decided;
 mod format;
 mod held_slots;
 mod part;
+mod queues;
 mod scripts;
 mod seen;
 mod settle;

@@ -5,8 +5,8 @@ use keygate::{clock::Timestamp, key::KeyId, port::Owner, record::ConsumerId};
 use quick_cache::{Equivalent, UnitWeighter, sync::Cache};
 
 use super::{
-    combining::Queues,
     format::{self, Asked, Counter, Few, Kind, Listed, MOST_LISTED, News},
+    queues::Queues,
 };
 use crate::layout::Layout;
 

@@ -24,6 +24,7 @@ impl Manner {
             None => status,
         }
     }
+
     /// The same, or `None` if the response says with its trailers how it ends.
     pub(crate) fn status_by_head<'h>(
         self,
