@@ -19,6 +19,18 @@ pin_project! {
     }
 }
 
+impl<B> ResponseBody<B> {
+    /// The service's own body, unless this is the text of a refusal or holds something until it was sent: then
+    /// what `wrap` makes of it. Spares frameworks the box that they make of a body that is not theirs; for axum,
+    /// `into_own(axum::body::Body::new)`.
+    pub fn into_own(self, wrap: impl FnOnce(Self) -> B) -> B {
+        match self {
+            Self { own: Some(own), held: None, .. } => own,
+            body => wrap(body),
+        }
+    }
+}
+
 impl<B: Body<Data: From<String>>> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;

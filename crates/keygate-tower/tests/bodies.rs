@@ -168,3 +168,20 @@ async fn data_may_be_anything_that_a_text_can_become() {
     let refused = text_of(service.oneshot(request()).await.unwrap()).await;
     assert!(refused.contains("quota_exhausted"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_body_that_nothing_is_held_with_can_be_the_services_own_again() {
+    let door = Door::of(2).await;
+    let service = door.layer().layer(service_fn(|_: Request<()>| {
+        let response = Response::builder().header("content-type", "application/grpc");
+        ready(response.body("mine".to_owned()))
+    }));
+    let plain = || door.get("/").body(()).unwrap();
+    let grpc = door.get("/").header("content-type", "application/grpc").body(()).unwrap();
+    let mut bodies = Vec::new();
+    for request in [plain(), grpc, plain()] {
+        let body = service.clone().oneshot(request).await.unwrap().into_body();
+        bodies.push(body.into_own(|_| "wrapped".to_owned()));
+    }
+    assert_eq!(bodies, ["mine", "wrapped", "wrapped"], "the end of the second is awaited");
+}

@@ -33,8 +33,8 @@ pub(crate) async fn serve(what: &[&str]) {
         ["bare"] => run(router, "").await,
         ["keygate"] => {
             let (layer, key) = keys();
-            let boxed = |it: Response<ResponseBody<Body>>| it.map(Body::new);
-            run(ServiceBuilder::new().map_response(boxed).layer(layer).service(router), &key).await;
+            let own = |it: Response<ResponseBody<Body>>| it.map(|body| body.into_own(Body::new));
+            run(ServiceBuilder::new().map_response(own).layer(layer).service(router), &key).await;
         }
         ["keygate-router"] => {
             let (layer, key) = keys();
