@@ -54,8 +54,13 @@ where
         }
         // Nothing is left to poll once a refusal was returned.
         let At::Answering { answer, passage } = stage.project() else { return Poll::Pending };
-        let mut answer = ready!(answer.poll(cx));
-        let held = passage.take().and_then(|passage| tell(&mut answer, passage));
+        // Held here while it polls: a panic lets go of it at once, whoever catches it and keeps the rest.
+        let held = passage.take();
+        let Poll::Ready(mut answer) = answer.poll(cx) else {
+            *passage = held;
+            return Poll::Pending;
+        };
+        let held = held.and_then(|passage| tell(&mut answer, passage));
         let body = |own| ResponseBody { own: Some(own), refusal: String::new(), held };
         Poll::Ready(answer.map(|response| response.map(body)))
     }

@@ -1,7 +1,8 @@
 //! A request is metered exactly once, however it ends.
 
-use std::{future::pending, pin::pin};
+use std::{future::pending, panic::AssertUnwindSafe, pin::pin};
 
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use keygate::{
     usage::{Outcome, StatusClass},
@@ -149,4 +150,19 @@ async fn a_handler_that_panics_is_metered_once_as_failed() {
     let task = tokio::spawn(service.oneshot(door.get("/").body(()).unwrap()));
     assert!(task.await.unwrap_err().is_panic());
     assert_eq!(door.usage().await, [(FAILURE, 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_panic_that_is_caught_around_it_is_a_failure_too() {
+    let door = Door::of(9).await;
+    let service = door.layer().refund_on(500..=599).layer(service_fn(async |_: Request<()>| {
+        tokio::task::yield_now().await;
+        assert_eq!(1, 2, "a bug in a handler");
+        Answer::Err(())
+    }));
+    // As tower-http's `CatchPanic` does: it drops what panicked once it has made a response.
+    let mut answer =
+        pin!(AssertUnwindSafe(service.oneshot(door.get("/").body(()).unwrap())).catch_unwind());
+    assert!(answer.as_mut().await.is_err());
+    assert_eq!(door.usage().await, [(FAILURE, 1, 0)]);
 }
