@@ -90,11 +90,8 @@ impl Pending {
 
     /// Authorizes whoever calls, and has the request counted.
     fn enter(mut self, caller: Identity, cost: u64) -> Answer<'static, Decision> {
-        match caller.authorize(self.requirement.scopes()) {
-            Ok(()) => {}
-            // What visitors may not do needs a key.
-            Err(_) if caller.is_anonymous() => return self.refused(Reason::MissingKey),
-            Err(reason) => return self.refused(Refusal::new(reason).caller(caller)),
+        if let Err(refusal) = self.authorize(&caller) {
+            return self.refused(refusal);
         }
         let limits = Arc::clone(caller.plan().charged(self.requirement.named_operation()));
         let (asked, counting) = match self.gate.ask(&caller, limits, cost) {
@@ -141,8 +138,16 @@ impl Pending {
                 "only the first layer of a gate counts: this one's operation and cost are not"
             );
         }
-        let authorized = caller.authorize(self.requirement.scopes());
-        authorized.map_err(|reason| Refusal::new(reason).caller(caller.clone()))
+        self.authorize(caller)
+    }
+
+    /// Whether whoever calls may do what is demanded here.
+    fn authorize(&self, caller: &Identity) -> Result<(), Box<Refusal>> {
+        caller.authorize(self.requirement.scopes()).map_err(|reason| {
+            // What visitors may not do needs a key.
+            let reason = if caller.is_anonymous() { Reason::MissingKey } else { reason };
+            Refusal::new(reason).caller(caller.clone())
+        })
     }
 
     fn refuse(&self, refusal: Box<Refusal>) -> Rejection {
@@ -182,9 +187,7 @@ impl Pending {
             }
             None => gate.anonymous(caller.consumer().clone())?,
         };
-        if let Err(reason) = caller.authorize(self.requirement.scopes()) {
-            return Err(Refusal::new(reason).caller(caller));
-        }
+        self.authorize(&caller)?;
         // None of them is a concurrency: nothing is to be given back if this is dropped.
         let limits = caller.plan().charged(self.requirement.named_operation()).weighing();
         let taken = match gate.ask(&caller, Arc::clone(limits), cost) {

@@ -84,6 +84,21 @@ fn what_a_visitor_may_not_do_needs_a_key() {
 }
 
 #[test]
+fn what_a_visitor_may_not_do_needs_a_key_further_in_and_later_on_too() {
+    let desk = desk();
+    let searching = Arc::new(Requirement::default().require("search:read").unwrap());
+    let ordering = Arc::new(Requirement::default().require("orders:write").unwrap());
+    let passage = desk.ask(&from("203.0.113.7"), &searching).unwrap();
+    let within = Request { caller: Some(passage.caller()), ..from("203.0.113.7") };
+    let rejection = desk.ask(&within, &ordering).unwrap_err();
+    assert_eq!((rejection.reason(), rejection.reply().status), (Reason::MissingKey, 401));
+
+    desk.gate.replace_plans(Plans::from_toml("[plans.visitors]").unwrap());
+    let rejection = pollster::block_on(passage.admission().charge(1)).unwrap_err();
+    assert_eq!(rejection.reason(), Reason::MissingKey);
+}
+
+#[test]
 fn addresses_of_one_v6_network_are_one_visitor() {
     let desk = desk();
     let network = Ok("ip:2001:db8:1:2::/64".to_owned());
