@@ -58,7 +58,7 @@ fn each_mistake_in_a_limit_names_plan_limit_line_field_and_what_is_right() {
         (r#"rate = "1/s", burst = 0"#, "field `burst` is 0; give at least 1"),
         (
             r#"quota = 9007199254740993, per = "day""#,
-            "field `quota` is too large to count exactly; at most 9007199254740992",
+            "field `quota` is too large to count exactly; at most 9007199254740991",
         ),
         (r#"quota = 99999999999999999999, per = "day""#, "field `quota`"),
         (r#"quota = -1, per = "day""#, "field `quota`: invalid value: integer `-1`"),

@@ -156,7 +156,7 @@ fn numbers_of_every_size_stay_integers_of_the_format() {
         r#"
         [plans.only]
         limits = [
-          { name = "largest", quota = 9007199254740992, per = "month" },
+          { name = "largest", quota = 9007199254740991, per = "month" },
           { name = "hourly", quota = 3, per = "hour" },
           { name = "slowest", rate = "1/day", burst = 104249 },
           { name = "fastest", rate = "1000000/s" },

@@ -123,8 +123,9 @@ pub use self::{
 };
 use crate::clock::Timestamp;
 
-/// The largest number any rule may lead to: doubles, and so Lua and JSON, are exact up to here.
-pub const MAX_EXACT: u64 = 1 << 53;
+/// The largest number any rule may lead to: doubles, and so Lua and JSON, tell it from all that are larger.
+/// Of 2^53 they do not: to them one more is the same, and a limit of as many would never be used up.
+pub const MAX_EXACT: u64 = (1 << 53) - 1;
 
 /// What a limit counts by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,7 +234,7 @@ pub enum RuleError {
     /// A count, a time span, a burst or an allowance is zero.
     #[error("is 0; give at least 1")]
     Zero,
-    /// Counting with these numbers would leave the exact range, 2^53.
+    /// Counting with these numbers would leave the exact range, below 2^53.
     #[error("is too large to count exactly; at most {most} is possible here")]
     TooLarge {
         /// The largest value that would do.

@@ -138,5 +138,9 @@ mod tests {
         let most = MAX_EXACT / per_day;
         assert!(Rate::new(1, per_day, most).is_ok());
         assert_eq!(Rate::new(1, per_day, most + 1), Err(RuleError::TooLarge { most }));
+        // As doubles, 2^53 and one more are the same.
+        let most = (1 << 53) - 1;
+        assert_eq!(Rate::new(1, 1, 1 << 53), Err(RuleError::TooLarge { most }));
+        assert!(Rate::new(1, 1, most).is_ok());
     }
 }

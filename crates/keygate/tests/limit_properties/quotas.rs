@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Timelike, Weekday};
 use chrono_tz::Tz;
 use keygate::{
     clock::Timestamp,
-    limit::{Quota, Rule},
+    limit::{MAX_EXACT, Quota, Rule},
     period::{AnchorDay, Period},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -156,7 +156,7 @@ proptest! {
     fn any_quota_decides_as_a_plain_calendar_counter(
         unit in any_unit(),
         zone in select(&ZONES[..]),
-        amount in prop_oneof![1_u64..30, Just(1 << 53), any_magnitude(53).prop_map(|n| n.max(1))],
+        amount in prop_oneof![1_u64..30, Just(MAX_EXACT), any_magnitude(53).prop_map(|n| n.max(1))],
         start in any_start(),
         steps in vec((any_span(), any_cost()), 1..40),
     ) {
@@ -203,7 +203,7 @@ proptest! {
     fn any_state_at_any_time_is_taken_without_panic(
         unit in any_unit(),
         zone in select(&ZONES[..]),
-        amount in 1_u64..=1 << 53,
+        amount in 1_u64..=MAX_EXACT,
         (at, used, now, cost) in any::<(u64, u64, u64, u64)>(),
     ) {
         let quota = Quota::new(amount, unit.period(zone)).unwrap();

@@ -5,7 +5,7 @@
 -- said at ARGV[4], by our clock as the caller knows it. The reply is empty, or the verdict of a charge that
 -- wants another window.
 
-local exact = 2 ^ 53
+local exact = 2 ^ 53 - 1
 
 -- More was used. What a full bucket cannot hold is owed: nothing flows back until that has.
 local function exceed(limit, units)
