@@ -26,6 +26,8 @@ pub(crate) enum UsageFault {
     KeepsTooFewMinutes,
     HoursLoseLateEvents,
     IgnoresTheKeyFilter,
+    IgnoresTheConsumerOfAKey,
+    IgnoresTheKeyOfEverybody,
     IgnoresTheOperationFilter,
     IncludesTheEnd,
     LastUsedIsLastRecorded,
@@ -44,6 +46,8 @@ pub(crate) const USAGE_FAULTS: &[(UsageFault, &str)] = &[
     (F::KeepsTooFewMinutes, "granularities_agree"),
     (F::HoursLoseLateEvents, "granularities_agree"),
     (F::IgnoresTheKeyFilter, "filters_select"),
+    (F::IgnoresTheConsumerOfAKey, "filters_select"),
+    (F::IgnoresTheKeyOfEverybody, "filters_select"),
     (F::IgnoresTheOperationFilter, "filters_select"),
     (F::IncludesTheEnd, "filters_select"),
     (F::LastUsedIsLastRecorded, "last_used_is_latest"),
@@ -99,6 +103,8 @@ impl UsageStore for BrokenUsage {
             let mut asked = query.clone();
             match self.fault {
                 F::IgnoresTheKeyFilter => asked.key = None,
+                F::IgnoresTheConsumerOfAKey if asked.key.is_some() => asked.consumer = None,
+                F::IgnoresTheKeyOfEverybody if asked.consumer.is_none() => asked.key = None,
                 F::IgnoresTheOperationFilter => asked.operation = None,
                 F::IncludesTheEnd => {
                     asked.until = asked

@@ -113,9 +113,11 @@ pub async fn filters_select(harness: &dyn UsageHarness) -> Coverage {
     let stranger = Scene::new(scene.law, harness);
     let facts = random_facts(&scene, 100);
     facts.iter().for_each(|fact| scene.record(fact));
-    random_facts(&stranger, 20).iter().for_each(|fact| stranger.record(fact));
+    let strange = random_facts(&stranger, 20);
+    strange.iter().for_each(|fact| stranger.record(fact));
     harness.flush().await;
     let key = facts.iter().find_map(|fact| fact.key);
+    let strange_keys = strange.iter().filter_map(|fact| fact.key);
     for by in LENGTHS {
         let all = scene.query(&scene.all(by)).await;
         let (from, until) = (scene.bucket(by, 100), scene.bucket(by, 30));
@@ -133,6 +135,11 @@ pub async fn filters_select(harness: &dyn UsageHarness) -> Coverage {
         expect(&scene, &both, all.iter().filter(has_key).filter(in_range)).await;
         expect(&scene, &scene.all(by).between(until, from), []).await;
         expect(&scene, &scene.all(by).key(stranger.key()), []).await;
+        for key in strange_keys.clone() {
+            expect(&scene, &scene.all(by).key(key), []).await;
+        }
+        let of_anybody = query(UsageQuery::by(by));
+        expect(&scene, &of_anybody, all.iter().filter(has_key)).await;
     }
     Coverage::Whole
 }
