@@ -30,6 +30,8 @@ pub(crate) enum KeyFault {
     ListsBackwards,
     ListsFromTheBeginning,
     IgnoresThePlan,
+    IgnoresThePlanOfEverybody,
+    IgnoresTheStatusOfEverybody,
     LosesTheLast,
 }
 
@@ -52,6 +54,8 @@ pub(crate) const KEY_FAULTS: &[(KeyFault, &str)] = &[
     (F::ListsBackwards, "list_is_complete_and_ordered"),
     (F::ListsFromTheBeginning, "list_is_complete_and_ordered"),
     (F::IgnoresThePlan, "list_is_complete_and_ordered"),
+    (F::IgnoresThePlanOfEverybody, "list_is_complete_and_ordered"),
+    (F::IgnoresTheStatusOfEverybody, "list_is_complete_and_ordered"),
     (F::LosesTheLast, "list_is_complete_and_ordered"),
 ];
 
@@ -149,6 +153,10 @@ impl KeyStore for BrokenKeys {
             match self.fault {
                 F::ListsFromTheBeginning => filter.after = None,
                 F::IgnoresThePlan => filter.plan = None,
+                F::IgnoresThePlanOfEverybody if filter.consumer.is_none() => filter.plan = None,
+                F::IgnoresTheStatusOfEverybody if filter.consumer.is_none() => {
+                    filter.status = None;
+                }
                 _ => {}
             }
             let mut records = self.inner.list(&filter).await?;

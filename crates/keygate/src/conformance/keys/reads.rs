@@ -103,13 +103,23 @@ pub async fn list_is_complete_and_ordered(harness: &dyn KeyHarness) -> Coverage 
     Coverage::Whole
 }
 
-/// A filter for everybody selects at least these records, in order.
+/// A filter for everybody selects at least those of these records that it should, in order.
 async fn without_a_consumer(scene: &Scene, records: &[KeyRecord]) {
-    let listed = all_pages(scene, KeyFilter::default().most(50)).await;
-    let ids = listed.iter().map(|record| record.id).collect::<Vec<_>>();
-    let known = ordered(records);
-    let own: Vec<KeyId> = ids.iter().copied().filter(|id| known.contains(id)).collect();
-    require_eq(&own, &known, scene.law, "ids among those of everybody");
+    let everybody = KeyFilter::default();
+    for filter in [
+        everybody.clone(),
+        everybody.clone().plan("pro"),
+        everybody.clone().status(KeyStatus::Disabled),
+        everybody.status(KeyStatus::Active).plan("free"),
+    ] {
+        let listed = all_pages(scene, filter.clone().most(50)).await;
+        let selected = listed.iter().all(|record| filter.selects(record));
+        require(selected, scene.law, format_args!("a record that {filter:?} does not select"));
+        let ids = listed.iter().map(|record| record.id);
+        let known = ordered(records.iter().filter(|record| filter.selects(record)));
+        let own: Vec<KeyId> = ids.filter(|id| known.contains(id)).collect();
+        require_eq(&own, &known, scene.law, "ids among those of everybody");
+    }
 }
 
 fn ordered<'r>(records: impl IntoIterator<Item = &'r KeyRecord>) -> Vec<KeyId> {
