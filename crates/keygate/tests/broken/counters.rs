@@ -29,12 +29,15 @@ pub(crate) enum CounterFault {
     LosesEveryTenthCharge,
     ChecksThenCounts,
     ChargesLimitByLimit,
+    CountsFewLimits,
+    CountsIn32Bits,
     ChargesTheRefused,
     PutsOffTheRetry,
     MergesKeys,
     MergesConsumers,
     CutsConsumersAtAColon,
     IgnoresNames,
+    IgnoresNamesOfSlots,
     ForgetsThatKeysShare,
     CountsRequestsNotCost,
     CountsNothingAsOne,
@@ -79,13 +82,16 @@ pub(crate) const COUNTER_FAULTS: &[(CounterFault, &str)] = &[
     (F::LosesEveryTenthCharge, "quota_is_exact"),
     (F::AdmitsOneMoreThanTheBurst, "quota_is_exact"),
     (F::ChecksThenCounts, "quota_is_exact"),
+    (F::CountsIn32Bits, "quota_is_exact"),
     (F::ChargesLimitByLimit, "all_or_nothing"),
+    (F::CountsFewLimits, "all_or_nothing"),
     (F::ChargesTheRefused, "denied_moves_nothing"),
     (F::PutsOffTheRetry, "denied_moves_nothing"),
     (F::MergesKeys, "partitions_are_strangers"),
     (F::MergesConsumers, "partitions_are_strangers"),
     (F::CutsConsumersAtAColon, "partitions_are_strangers"),
     (F::IgnoresNames, "partitions_are_strangers"),
+    (F::IgnoresNamesOfSlots, "partitions_are_strangers"),
     (F::ForgetsThatKeysShare, "partitions_are_strangers"),
     (F::CountsRequestsNotCost, "cost_is_weight"),
     (F::CountsNothingAsOne, "cost_is_weight"),
@@ -242,6 +248,8 @@ impl Broken {
         let limits = charge.limits;
         match self.fault {
             F::ChargesLimitByLimit => self.limit_by_limit(charge).await,
+            F::CountsFewLimits => self.count_few(charge).await,
+            F::CountsIn32Bits => self.with_limits(charge, &in_32_bits(limits)).await,
             F::ChecksThenCounts => self.check_then_count(charge).await,
             F::LosesEveryTenthCharge if charges.is_multiple_of(10) => {
                 let within = self.inner.charge(&Charge { cost: 0, ..*charge }).await?;
@@ -267,6 +275,13 @@ impl Broken {
                 self.for_consumer(cut, charge).await
             }
             F::IgnoresNames => self.with_limits(charge, &renamed(limits, |_| "same".into())).await,
+            F::IgnoresNamesOfSlots => {
+                let name = |limit: &Limit| match limit.is_concurrency() {
+                    true => "same".into(),
+                    false => limit.name().to_string(),
+                };
+                self.with_limits(charge, &renamed(limits, name)).await
+            }
             F::ForgetsThatKeysShare => {
                 let consumer = format!("{}{}", charge.consumer, charge.key);
                 self.for_consumer(&consumer, charge).await
@@ -346,6 +361,15 @@ impl Broken {
         Ok(readings)
     }
 
+    /// As many limits are charged as most plans have, and the others only looked at.
+    async fn count_few(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
+        let (few, others) = charge.limits.split_at(charge.limits.len().min(8));
+        let mut readings = self.with_limits(charge, &few.into()).await?;
+        let look = Charge { cost: 0, ..*charge };
+        readings.extend(self.with_limits(&look, &others.into()).await?);
+        Ok(readings)
+    }
+
     /// Reads, lets others go first, and counts what it read.
     async fn check_then_count(&self, charge: &Charge<'_>) -> Result<Readings, StoreError> {
         let mut read = self.inner.charge(&Charge { cost: 0, ..*charge }).await?;
@@ -400,6 +424,15 @@ fn renamed(limits: &[Limit], name: impl Fn(&Limit) -> String) -> Arc<[Limit]> {
         rebuilt(limit, format!("{}{suffix}", name(limit)), limit.rule().capacity())
     };
     limits.iter().enumerate().map(rename).collect()
+}
+
+/// The same limits, as far as 32 bits reach.
+fn in_32_bits(limits: &[Limit]) -> Arc<[Limit]> {
+    let cut = |limit: &Limit| {
+        let capacity = limit.rule().capacity().min(u32::MAX.into());
+        rebuilt(limit, limit.name().to_string(), capacity)
+    };
+    limits.iter().map(cut).collect()
 }
 
 /// The same limits with rates of twice the burst.

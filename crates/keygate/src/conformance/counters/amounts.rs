@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     conformance::{Coverage, Gathered, Job, require, require_eq},
-    limit::Reading,
-    plan::Limit,
+    limit::{Correction, MAX_EXACT, Reading},
+    plan::{Limit, MAX_LIMITS},
 };
 
 /// A rate admits its burst at once, then one unit per interval.
@@ -69,7 +69,24 @@ pub async fn quota_is_exact(harness: &dyn CounterHarness) -> Coverage {
     let readings = charge_concurrently(harness, &crowd, &limits, 8, 5).await;
     let admitted = readings.iter().filter(|readings| fits(readings)).count();
     require_eq(&admitted, &20, law, "units admitted of 40 asked for at once");
+    the_largest_is_exact(law, harness).await;
     Coverage::Whole
+}
+
+/// As large as a rule may be, to the last unit.
+async fn the_largest_is_exact(law: &'static str, harness: &dyn CounterHarness) {
+    let period = calm_period(harness).await;
+    let of = |amount| limits(law, [Limit::quota("largest", amount, period.clone())]);
+    for amount in [u64::from(u32::MAX) + 2, MAX_EXACT - 1, MAX_EXACT] {
+        let (limits, scene) = (of(amount), Scene::new(law, harness));
+        scene.spend(&limits, amount - 1).await;
+        require_eq(&scene.remaining(&limits).await, &vec![1], law, "left of a large quota");
+        scene.overspend(&limits, 2).await;
+        scene.spend(&limits, 1).await;
+        for _ in 0..2 {
+            scene.overspend(&limits, 1).await;
+        }
+    }
 }
 
 /// A charge counts against every limit or none.
@@ -100,7 +117,38 @@ pub async fn all_or_nothing(harness: &dyn CounterHarness) -> Coverage {
     require_eq(&scene.remaining(&limits).await, &vec![4, 8, 0, 5], law, "refused at last");
     let refused = within(&scene.overspend(&limits, 5).await);
     require_eq(&refused, &vec![false, true, false, true], law, "limits that fit");
+    as_many_as_a_plan_may_have(law, harness).await;
     Coverage::Whole
+}
+
+/// Each of them counts, and the last one, which is the narrowest, refuses for all.
+async fn as_many_as_a_plan_may_have(law: &'static str, harness: &dyn CounterHarness) {
+    let period = calm_period(harness).await;
+    let narrowing: [u64; MAX_LIMITS] = std::array::from_fn(|place| 20 - place as u64);
+    let builders = narrowing.map(|most| {
+        let name = format!("of-{most}");
+        let limit = match most % 3 {
+            0 => Limit::rate(name, still_rate(most)),
+            1 => Limit::concurrency(name, most),
+            _ => Limit::quota(name, most, period.clone()),
+        };
+        if most.is_multiple_of(2) { limit.per_key() } else { limit }
+    });
+    let limits = limits(law, builders);
+    let left_after = |requests: u64, units: u64| -> Vec<u64> {
+        let left = |limit: &Limit| {
+            let used = if limit.is_concurrency() { requests } else { units };
+            limit.rule().capacity().saturating_sub(used)
+        };
+        limits.iter().map(left).collect()
+    };
+    let scene = Scene::new(law, harness);
+    let slot = scene.hold(&limits, 2).await;
+    require_eq(&scene.remaining(&limits).await, &left_after(1, 2), law, "left of many limits");
+    scene.settle(&limits, Correction::Extra(1), Some(slot)).await;
+    require_eq(&scene.remaining(&limits).await, &left_after(0, 3), law, "left, once settled");
+    scene.overspend(&limits, 3).await;
+    require_eq(&scene.remaining(&limits).await, &left_after(0, 3), law, "refused by the last");
 }
 
 /// A refusal changes no counter.

@@ -41,7 +41,9 @@ async fn names_and_kinds_are_strangers(law: &'static str, harness: &dyn CounterH
     let per_key = limits(law, [Limit::quota("calls", 4, period.clone()).per_key()]);
     let scene = Scene::new(law, harness);
     scene.spend(&quota("calls"), 3).await;
-    for other in [quota("call"), quota("Calls"), rate, per_key] {
+    let parallel = |name: &str| limits(law, [Limit::concurrency(name, 4)]);
+    scene.hold(&parallel("parallel"), 1).await;
+    for other in [quota("call"), quota("Calls"), rate, per_key, parallel("calls")] {
         require_eq(&scene.remaining(&other).await, &vec![4], law, "another counter of one owner");
     }
     require_eq(&scene.remaining(&quota("calls")).await, &vec![1], law, "the counter that was used");
