@@ -110,7 +110,7 @@ fn mistakes_outside_a_limit_are_told_by_plan_and_line() {
         &["plan `free` (line 2): unknown field `scope`, expected `scopes`"],
     );
     assert_refused("[plan.free]\n", &["line 1: unknown field `plan`, expected `plans`"]);
-    assert_refused("[plans.free]\nscopes = [\"a b\"]\n", &["plan `free`: field `scopes`"]);
+    assert_refused("[plans.free]\nscopes = [\"a b\"]\n", &["plan `free` (line 2): field `scopes`"]);
     assert_refused("[plans.\"a b\"]\n", &["`a b` is no name"]);
 }
 

@@ -11,7 +11,10 @@ use toml::{
 use super::{
     Limit, LimitBuilder, OnFailure, Partition, Plan, PlanError, PlanMistake, Plans, RateSpec,
 };
-use crate::period::{self, AnchorDay, Period};
+use crate::{
+    period::{self, AnchorDay, Period},
+    scope::Scope,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +27,7 @@ struct PlanFile {
 #[serde(deny_unknown_fields)]
 struct PlanTable {
     #[serde(default)]
-    scopes: Vec<String>,
+    scopes: Vec<Spanned<String>>,
     #[serde(default)]
     limits: Vec<Spanned<LimitTable>>,
 }
@@ -56,7 +59,9 @@ pub(super) fn read(text: &str) -> Result<Plans, PlanError> {
 
 fn plan(text: &str, name: &str, table: PlanTable) -> Result<Plan, PlanError> {
     let mut lines = BTreeMap::new();
-    let mut builder = Plan::builder(name).scopes(table.scopes);
+    let no_scope = table.scopes.iter().find(|scope| scope.get_ref().parse::<Scope>().is_err());
+    let of_scopes = no_scope.map(|scope| line_of(text, scope.span().start));
+    let mut builder = Plan::builder(name).scopes(table.scopes.into_iter().map(Spanned::into_inner));
     for spanned in table.limits {
         let line = line_of(text, spanned.span().start);
         let limit_table = spanned.into_inner();
@@ -72,7 +77,11 @@ fn plan(text: &str, name: &str, table: PlanTable) -> Result<Plan, PlanError> {
         builder = builder.limit(limit);
     }
     builder.build().map_err(|mut error| {
-        error.line = error.limit().and_then(|limit| lines.get(limit)).copied();
+        error.line = match (error.limit(), error.mistake()) {
+            (Some(limit), _) => lines.get(limit).copied(),
+            (None, PlanMistake::Scope(_)) => of_scopes,
+            (None, _) => line_of_plan(text, name),
+        };
         error
     })
 }
@@ -186,6 +195,13 @@ fn period(table: &LimitTable) -> Result<Period, PlanMistake> {
             PlanMistake::Value { field: "zone", given: zone.to_owned(), expected }
         })?)),
     }
+}
+
+fn line_of_plan(text: &str, name: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let plans = document.get_ref().get("plans")?.get_ref().as_table()?;
+    let (name, _) = plans.get_key_value(name)?;
+    Some(line_of(text, name.span().start))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -410,10 +426,13 @@ mod tests {
             second.starts_with("plan `pro` (line 3): field `limits`: invalid type"),
             "{second}"
         );
-        let scope = message("[plans.free]\nscopes = [\"a b\"]\n");
-        assert!(scope.starts_with("plan `free`: field `scopes`"), "{scope}");
-        let name = message("[plans.\"a b\"]\n");
-        assert!(name.contains("`a b` is no name"), "{name}");
+        let scope = message("[plans.free]\nscopes = [\n  \"a\",\n  \"a b\",\n]\n");
+        assert!(
+            scope.starts_with("plan `free` (line 4): field `scopes`: scope \"a b\""),
+            "{scope}"
+        );
+        let name = message("[plans.free]\n[plans.\"a b\"]\n");
+        assert!(name.starts_with("plan `a b` (line 2): field `plan`: `a b` is no name"), "{name}");
         let top = message("[plan.free]\n");
         assert!(top.starts_with("line 1: unknown field `plan`, expected `plans`"), "{top}");
         let syntax = message("[plans.free\n");
@@ -424,7 +443,8 @@ mod tests {
     fn more_limits_than_possible_are_refused() {
         let limits: String =
             (0..17).map(|n| format!("{{ name = \"n{n}\", rate = \"1/s\" }},")).collect();
-        let message = message(&format!("[plans.free]\nlimits = [{limits}]"));
-        assert!(message.contains("holds 17 limits; at most 16"), "{message}");
+        let message = message(&format!("\n[plans.free]\nlimits = [{limits}]"));
+        let told = "plan `free` (line 2): field `limits` holds 17 limits; at most 16";
+        assert!(message.starts_with(told), "{message}");
     }
 }
