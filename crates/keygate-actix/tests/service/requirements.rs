@@ -6,7 +6,7 @@ use actix_web::{
     test::{TestRequest, init_service},
     web,
 };
-use keygate::requirement::Requirement;
+use keygate::{requirement::Requirement, wire::Wire};
 
 use crate::{
     send::{send, status},
@@ -174,4 +174,20 @@ async fn methods_are_all_the_same_but_for_a_preflight() {
     let answer = send(&app, preflight).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.headers.contains_key("ratelimit"));
+}
+
+#[actix_web::test]
+async fn visitors_are_told_apart_by_their_address_behind_trusted_proxies() {
+    let wire = Wire::default().trusted_proxies("10.0.0.0/8".parse().unwrap());
+    let door = Door::built(9, |builder| builder.anonymous("free").wire(wire)).await;
+    let app = app!(door.keys());
+    for (peer, said, visitor) in [
+        ("203.0.113.9:1", "198.51.100.7", "ip:203.0.113.9"),
+        ("10.0.0.1:1", "192.0.2.1, 198.51.100.7", "ip:198.51.100.7"),
+        ("[::ffff:10.0.0.1]:1", "198.51.100.8", "ip:198.51.100.8"),
+    ] {
+        let request = TestRequest::get().uri("/").peer_addr(peer.parse().unwrap());
+        let answer = send(&app, request.insert_header(("x-forwarded-for", said))).await;
+        assert_eq!(answer.admitted().caller().consumer().as_str(), visitor);
+    }
 }
