@@ -23,11 +23,9 @@ impl<B> ResponseBody<B> {
     /// The service's own body, unless this is the text of a refusal or holds something until it was sent: then
     /// what `wrap` makes of it. Spares frameworks the box that they make of a body that is not theirs; for axum,
     /// `into_own(axum::body::Body::new)`.
-    pub fn into_own(self, wrap: impl FnOnce(Self) -> B) -> B {
-        match self {
-            Self { own: Some(own), held: None, .. } => own,
-            body => wrap(body),
-        }
+    pub fn into_own(mut self, wrap: impl FnOnce(Self) -> B) -> B {
+        let own = self.own.take_if(|_| self.held.is_none());
+        own.unwrap_or_else(|| wrap(self))
     }
 }
 
@@ -61,7 +59,6 @@ impl<B: Body<Data: From<String>>> Body for ResponseBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let refusal = || SizeHint::with_exact(self.refusal.len().try_into().unwrap_or(u64::MAX));
-        self.own.as_ref().map_or_else(refusal, Body::size_hint)
+        self.own.as_ref().map_or_else(|| self.refusal.size_hint(), Body::size_hint)
     }
 }

@@ -56,11 +56,10 @@ where
         let At::Answering { answer, passage } = stage.project() else { return Poll::Pending };
         // Held here while it polls: a panic lets go of it at once, whoever catches it and keeps the rest.
         let held = passage.take();
-        let Poll::Ready(mut answer) = answer.poll(cx) else {
-            *passage = held;
-            return Poll::Pending;
-        };
-        let held = held.and_then(|passage| tell(&mut answer, passage));
+        let polled = answer.poll(cx);
+        *passage = held;
+        let mut answer = ready!(polled);
+        let held = passage.take().and_then(|passage| tell(&mut answer, passage));
         let body = |own| ResponseBody { own: Some(own), refusal: String::new(), held };
         Poll::Ready(answer.map(|response| response.map(body)))
     }

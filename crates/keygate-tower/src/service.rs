@@ -1,4 +1,3 @@
-use std::mem::replace;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -51,7 +50,7 @@ where
         };
         // The service that was polled ready is the one to call; its clone waits its turn.
         let clone = self.inner.clone();
-        let ready = replace(&mut self.inner, clone);
+        let ready = std::mem::replace(&mut self.inner, clone);
         ResponseFuture { stage: Stage::Asking { waiting: Some((asking, ready, request)) } }
     }
 }
