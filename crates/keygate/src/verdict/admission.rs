@@ -194,11 +194,11 @@ impl Clone for Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        // As for any count of references: what others did must be seen by whoever concludes. Whoever
-        // holds the only one need not count. That a caller makes another one of a request that is over
-        // does no harm: it is metered once, and its slot given back by name.
-        let open = &self.0.open;
-        if open.load(Ordering::Acquire) == 1 || open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // As for any count of references: what others did must be seen by whoever concludes. The last one
+        // stays counted, so that one which a caller makes later is never the last, and concludes nothing.
+        let but_the_last = |open: usize| (open > 1).then(|| open.saturating_sub(1));
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        if self.0.open.fetch_update(set, fetch, but_the_last).is_err() {
             self.0.conclude();
         }
     }

@@ -1,8 +1,9 @@
 //! Every request is metered once, as what it was.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Barrier},
     task::{Context, Waker},
+    thread,
     time::Duration,
 };
 
@@ -178,4 +179,33 @@ fn a_rejection_that_is_answered_or_dropped_is_not_metered_again() {
     assert_eq!(rejection.reply(), copy.reply());
     drop((rejection, copy));
     assert!(bench.desk.metered().is_empty());
+}
+
+#[test]
+fn a_request_that_many_let_go_of_at_once_is_metered_once() {
+    const TIMES: usize = 2_000;
+    let bench = Bench::new();
+    let key = bench.desk.issue(NewKey::new("acme", "free"));
+    let request = Request::bearer(key.key.expose());
+    for _ in 0..TIMES {
+        let passage = bench.desk.ask(&request, &search(0)).unwrap();
+        let (caller, start) = (passage.caller(), Barrier::new(3));
+        let [one, other] = [(); 2].map(|()| passage.admission().clone());
+        let _ = passage.settle(Some(200));
+        thread::scope(|threads| {
+            for admission in [one, other] {
+                let start = &start;
+                threads.spawn(move || {
+                    start.wait();
+                    drop(admission);
+                });
+            }
+            start.wait();
+            // Made and let go while the others are, and when they have been.
+            for _ in 0..20 {
+                drop(caller.admission());
+            }
+        });
+    }
+    assert_eq!(bench.desk.metered().len(), TIMES);
 }
