@@ -286,8 +286,12 @@ impl NewKey {
         {
             return Err(KeyringError::NeverValid { expires });
         }
+        let consumer = ConsumerId::parse(&self.consumer)?;
+        if consumer.is_visitor() {
+            return Err(KeyringError::Visitor { given: consumer });
+        }
         Ok(Wanted {
-            consumer: ConsumerId::parse(&self.consumer)?,
+            consumer,
             plan: known_plan(plans, &self.plan)?,
             scopes: scopes.collect::<Result<ScopeSet, _>>()?,
             name: self.name,
@@ -350,6 +354,14 @@ pub enum KeyringError {
     /// The consumer's id is impossible.
     #[error(transparent)]
     Consumer(#[from] ConsumerIdError),
+    /// The consumer's id is that of somebody without a key, who would share its counters.
+    #[error(
+        "consumer `{given}` is a caller without a key, by its address; use an id that does not begin with `ip:`"
+    )]
+    Visitor {
+        /// What was given.
+        given: ConsumerId,
+    },
     /// A scope does not parse.
     #[error("scopes: {0}")]
     Scope(#[from] ScopeError),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
+    address::AddressPartition,
     clock::Timestamp,
     constraint::Constraint,
     key::{KeyDigest, KeyHint, KeyId},
@@ -51,6 +52,21 @@ impl ConsumerId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What the ids of callers without a key begin with, before the address.
+const VISITOR: &str = "ip:";
+
+impl ConsumerId {
+    /// Whoever calls from there without a key.
+    pub(crate) fn visitor(address: AddressPartition) -> Result<Self, ConsumerIdError> {
+        Self::parse(&format!("{VISITOR}{address}"))
+    }
+
+    /// Whether that is the id of somebody without a key.
+    pub(crate) fn is_visitor(&self) -> bool {
+        self.0.starts_with(VISITOR)
     }
 }
 

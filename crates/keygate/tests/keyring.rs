@@ -344,6 +344,7 @@ fn bad_input_is_refused_and_the_field_named() {
     let cases = [
         (NewKey::new("", "free"), "consumer", "``"),
         (NewKey::new("two words", "free"), "consumer", "`two words`"),
+        (NewKey::new("ip:203.0.113.7", "free"), "consumer", "`ip:203.0.113.7`"),
         (NewKey::new("acme", "platinum"), "plan", "free, pro"),
         (NewKey::new("acme", ""), "plan", "free, pro"),
         (new().scopes(["orders:read", "orders/read"]), "scopes", "orders/read"),

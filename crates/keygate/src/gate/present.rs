@@ -80,7 +80,7 @@ impl Gate {
     fn visitor(&self, request: &impl RequestHead) -> Option<ConsumerId> {
         self.anonymous.as_ref()?;
         let address = self.wire.client_address(request)?;
-        ConsumerId::parse(&format!("ip:{}", address.partition())).ok()
+        ConsumerId::visitor(address.partition()).ok()
     }
 
     fn shown(&self, credential: Result<Extraction<'_>, NoCredential>) -> Shown {
