@@ -105,13 +105,14 @@ impl GateBuilder {
     /// Builds the gate.
     ///
     /// # Errors
-    /// If the wire has no place for a credential, a public path does not begin with `/`, or the
+    /// If the wire has no place for a credential, a public path is none, or the
     /// random generator of the operating system fails.
     pub fn build(self) -> Result<Arc<Gate>, GateError> {
         if !self.wire.has_places() {
             return Err(GateError::NoPlace);
         }
-        if let Some(path) = self.public_paths.iter().find(|path| !path.starts_with('/')) {
+        let is_path = |path: &str| path.starts_with('/') && !path.contains(['?', '#']);
+        if let Some(path) = self.public_paths.iter().find(|path| !is_path(path)) {
             return Err(GateError::PublicPath { given: path.clone() });
         }
         let anonymous = self.anonymous.map(|plan| Name::parse(&plan)).transpose()?;
@@ -129,6 +130,8 @@ impl GateBuilder {
             local: MemoryCounters::new(Arc::clone(&clock)),
             degraded: Failures::default(),
             without_keys: Failures::default(),
+            without_plan: Failures::default(),
+            counted_before: Failures::default(),
             clock,
             plans: self.plans,
             format: self.format,
@@ -148,7 +151,7 @@ pub enum GateError {
     #[error("wire: no place for a credential; add `bearer()`, `header(…)` or `query(…)`")]
     NoPlace,
     /// A public path that no request can have.
-    #[error("public path `{}`: a path begins with `/`", .given.escape_debug())]
+    #[error("public path `{}`: a path begins with `/` and ends before `?` and `#`", .given.escape_debug())]
     PublicPath {
         /// What was given.
         given: String,

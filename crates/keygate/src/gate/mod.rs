@@ -70,6 +70,10 @@ pub struct Gate {
     local: MemoryCounters,
     degraded: Failures,
     without_keys: Failures,
+    /// Keys of plans that the gate does not have.
+    without_plan: Failures,
+    /// Requests that were counted before a layer that names what else to count.
+    counted_before: Failures,
     clock: Arc<dyn Clock>,
     plans: LivePlans,
     format: KeyFormat,

@@ -61,7 +61,7 @@ impl Pending {
             // That another gate admitted it is no proof here.
             Shown::Caller(_) => self.refused(Reason::MissingKey),
             Shown::Key { digests, .. } => self.find(digests.into_iter(), cost),
-            Shown::Address(consumer) => match self.gate.anonymous(consumer) {
+            Shown::Address(consumer) => match self.gate.anonymous(consumer, self.at) {
                 Ok(caller) => self.enter(caller, cost),
                 Err(reason) => self.refused(reason),
             },
@@ -132,9 +132,12 @@ impl Pending {
     /// this layer demands of its scopes is left to check.
     fn narrow(&self, caller: &Identity) -> Result<(), Box<Refusal>> {
         let operation = self.requirement.named_operation();
-        if operation.is_some() || self.requirement.units() != Requirement::default().units() {
+        let asks =
+            operation.is_some() || self.requirement.units() != Requirement::default().units();
+        if asks && let Some(requests) = self.gate.counted_before.count(self.at) {
             tracing::warn!(
                 ?operation,
+                requests,
                 "only the first layer of a gate counts: this one's operation and cost are not"
             );
         }
@@ -185,7 +188,7 @@ impl Pending {
                 let plan = gate.authenticate(&record, &record.digest, now)?;
                 Identity::new(record, plan)
             }
-            None => gate.anonymous(caller.consumer().clone())?,
+            None => gate.anonymous(caller.consumer().clone(), now)?,
         };
         self.authorize(&caller)?;
         // None of them is a concurrency: nothing is to be given back if this is dropped.
@@ -317,13 +320,13 @@ impl Gate {
         at: Timestamp,
     ) -> Result<Arc<Plan>, Reason> {
         record.authenticate(digest, at)?;
-        self.plan_named(&record.plan)
+        self.plan_named(&record.plan, at)
     }
 
     /// Whoever came without a key, if the gate has a plan for such.
-    fn anonymous(&self, consumer: ConsumerId) -> Result<Identity, Reason> {
+    fn anonymous(&self, consumer: ConsumerId, at: Timestamp) -> Result<Identity, Reason> {
         let plan = self.anonymous.as_ref().ok_or(Reason::MissingKey)?;
-        Ok(Identity::anonymous(consumer, self.plan_named(plan)?))
+        Ok(Identity::anonymous(consumer, self.plan_named(plan, at)?))
     }
 
     /// These limits by the rules of now, if their plan was edited: of what is taken by a rule that is in force
@@ -339,11 +342,13 @@ impl Gate {
         Some(limits.iter().map(rule_of_now).collect())
     }
 
-    fn plan_named(&self, plan: &Name) -> Result<Arc<Plan>, Reason> {
+    fn plan_named(&self, plan: &Name, at: Timestamp) -> Result<Arc<Plan>, Reason> {
         let plans = self.plans.peek();
         plans.find(plan.as_str()).cloned().ok_or_else(|| {
-            let known = plans.names();
-            tracing::error!(%plan, %known, "a plan is named that the gate does not have");
+            if let Some(requests) = self.without_plan.count(at) {
+                let known = plans.names();
+                tracing::error!(%plan, %known, requests, "a plan is named that the gate does not have");
+            }
             Reason::PlanUnavailable
         })
     }

@@ -37,6 +37,9 @@ impl Rate {
         if num.get() > MAX_NUM {
             return Err(RuleError::TooLarge { most: MAX_NUM });
         }
+        if den.get() > MAX_EXACT {
+            return Err(RuleError::TooLarge { most: MAX_EXACT });
+        }
         let most = MAX_EXACT / den;
         if burst > most {
             return Err(RuleError::TooLarge { most });
@@ -134,6 +137,7 @@ mod tests {
         assert_eq!(Rate::new(1, 0, 1), Err(RuleError::Zero));
         assert_eq!(Rate::new(1, 1, 0), Err(RuleError::Zero));
         assert_eq!(Rate::new(1 << 32, 1, 1), Err(RuleError::TooLarge { most: MAX_NUM }));
+        assert_eq!(Rate::new(1, 1 << 53, 1), Err(RuleError::TooLarge { most: MAX_EXACT }));
         let per_day = 86_400_000_000;
         let most = MAX_EXACT / per_day;
         assert!(Rate::new(1, per_day, most).is_ok());

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use keygate::{
+    Gate, Plans,
+    gate::GateError,
     keyring::{Issued, NewKey},
     requirement::Requirement,
     wire::{FieldName, Wire},
@@ -202,6 +204,15 @@ fn a_credential_of_somebody_else_is_left_alone() {
     let basic = [("authorization".to_owned(), b"Basic QQ==".to_vec())];
     assert_eq!(inner.headers, basic);
     assert_eq!(uri(&inner), "/?key=x");
+}
+
+#[test]
+fn a_public_path_that_no_request_has_is_refused() {
+    for path in ["", "healthz", "/healthz?verbose=1", "/healthz#top"] {
+        let plans = Plans::from_toml("[plans.free]").unwrap();
+        let built = Gate::builder(plans).public_path("/").public_path(path).build();
+        assert_eq!(built.unwrap_err(), GateError::PublicPath { given: path.to_owned() });
+    }
 }
 
 #[test]
