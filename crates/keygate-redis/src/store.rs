@@ -298,13 +298,7 @@ impl RedisStoreBuilder {
             Some(watcher),
             self.slot_lease,
         );
-        let usage = RedisUsage::new(
-            Arc::clone(&link),
-            layout.clone(),
-            clock,
-            self.usage,
-            &Handle::current(),
-        );
+        let usage = RedisUsage::new(&link, layout.clone(), clock, self.usage, &Handle::current());
         Ok(RedisStore(Arc::new(Stores {
             keys,
             plans,

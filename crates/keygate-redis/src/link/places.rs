@@ -51,6 +51,8 @@ pub(crate) enum Lane {
     Settlements,
     /// What must be there before a lease has run out.
     Renewals,
+    /// What nobody waits for, and may be late.
+    Usage,
 }
 
 /// The places of a Cluster.
@@ -64,14 +66,16 @@ pub(super) struct Lanes {
     requests: Places,
     settlements: Places,
     renewals: Places,
+    usage: Places,
 }
 
 impl Lanes {
     pub(super) const fn new() -> Self {
         Self {
-            requests: Places::held_for(20, REQUEST_HOLDS_FOR),
+            requests: Places::held_for(16, REQUEST_HOLDS_FOR),
             settlements: Places::new(8),
             renewals: Places::new(4),
+            usage: Places::new(4),
         }
     }
 
@@ -80,6 +84,7 @@ impl Lanes {
             Lane::Requests => &self.requests,
             Lane::Settlements => &self.settlements,
             Lane::Renewals => &self.renewals,
+            Lane::Usage => &self.usage,
         }
     }
 }

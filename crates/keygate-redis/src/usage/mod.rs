@@ -44,7 +44,12 @@ use self::{
     remote::{Remote, Scripts},
 };
 pub use self::{options::UsageOptions, stats::UsageStats};
-use crate::{clock::deadline_after, fault::Fault, layout::Layout, link::Link};
+use crate::{
+    clock::deadline_after,
+    fault::Fault,
+    layout::Layout,
+    link::{Lane, Link},
+};
 
 /// Usage of all replicas, in Redis.
 ///
@@ -72,14 +77,14 @@ struct Task {
 impl RedisUsage {
     /// Usage over this link, with a task on this runtime.
     pub(crate) fn new(
-        link: Arc<Link>,
+        link: &Link,
         layout: Layout,
         clock: Arc<dyn Clock>,
         options: UsageOptions,
         runtime: &Handle,
     ) -> Self {
         let remote = Arc::new(Remote {
-            link,
+            link: link.on(Lane::Usage),
             layout,
             clock,
             retention: options.retention,

@@ -9,7 +9,7 @@ use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
 
 #[derive(Debug)]
 pub(super) struct Remote {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Link,
     pub(super) layout: Layout,
     pub(super) retention: Retention,
     pub(super) clock: Arc<dyn Clock>,

@@ -4,17 +4,31 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use keygate::{
+    clock::{Clock, SystemClock},
     key::KeyId,
     limit::Correction,
+    period::Period,
     plan::Limit,
-    port::{Charge, CounterStore, Settlement, SlotId},
+    port::{Charge, CounterStore, Settlement, SlotId, UsageStore},
+    record::ConsumerId,
+    usage::{Outcome, UsageEvent},
 };
 use keygate_tests::{RedisCluster, RedisOptions};
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    join,
+    runtime::Handle,
+    time::{Instant, sleep, timeout},
+};
 
-use super::support::{Customer, leasing, limits, replica_at};
-use crate::counters::RedisCounters;
+use super::support::{Customer, LEASE, leasing, limits, replica_at};
+use crate::{
+    counters::RedisCounters,
+    guard::{Bounds, Guard},
+    layout::Layout,
+    testing::link_to,
+    usage::{RedisUsage, UsageOptions},
+};
 
 /// Far less than a settlement may take, and room for a busy machine.
 const SOON: Duration = Duration::from_millis(900);
@@ -86,6 +100,47 @@ async fn settlements_with_a_silent_node_keep_nobody_else_waiting() {
     given_back.expect("a settlement at another node is late");
     assert_eq!(other.remaining(&replica, &limits).await, [2]);
     drop(settled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_for_a_silent_node_makes_no_charges_late() {
+    let (cluster, silent, other) = two_nodes();
+    let link = link_to(&cluster.url());
+    let layout = Layout::new("keygate");
+    let guard = Arc::new(Guard::new(Bounds::default()));
+    let replica = RedisCounters::new(Arc::clone(&link), layout.clone(), guard, None, LEASE);
+    let options = UsageOptions { every: Duration::from_secs(3_600), ..UsageOptions::default() };
+    let usage = RedisUsage::new(&link, layout, Arc::new(SystemClock), options, &Handle::current());
+    let of_silent_node = |name: &String| {
+        cluster.master_of(&format!("keygate:usage:{{{name}}}"))
+            == cluster.master_of(&format!("keygate:limits:{{{}}}", silent.consumer))
+    };
+    let there = (0..).map(|number| format!("c{number}")).filter(of_silent_node);
+    let there: Vec<ConsumerId> = there.take(200).map(|name| name.parse().unwrap()).collect();
+    let limits = limits([Limit::quota("daily", 1 << 40, Period::day())]);
+    other.charge(&replica, &limits, 1).await.unwrap();
+    freeze(&cluster, &silent);
+    for consumer in &there {
+        usage.record(&UsageEvent {
+            at: SystemClock.now(),
+            key: Some((KeyId::random().unwrap(), consumer)),
+            operation: None,
+            outcome: Outcome::answered(Some(200)),
+            cost: 1,
+            latency_micros: 250,
+        });
+    }
+    let charges = async {
+        let (mut late, end) = (0, Instant::now() + Duration::from_secs(1));
+        while Instant::now() < end {
+            late += u32::from(other.charge(&replica, &limits, 1).await.is_err());
+            sleep(Duration::from_millis(2)).await;
+        }
+        late
+    };
+    let (flushed, late) = join!(timeout(Duration::from_secs(1), usage.flush()), charges);
+    assert!(!matches!(flushed, Ok(Ok(()))), "a silent node has answered");
+    assert_eq!(late, 0, "charges at another node were late");
 }
 
 #[tokio::test(flavor = "multi_thread")]

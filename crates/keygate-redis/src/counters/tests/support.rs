@@ -36,7 +36,7 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long slots are leased.
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 const TIME: &str = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]";
 const STEPPED: &str = "local now = tonumber(redis.call('GET', 'now'))";

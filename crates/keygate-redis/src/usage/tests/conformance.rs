@@ -66,7 +66,7 @@ async fn a_master_behind_sentinels_keeps_every_law() {
 async fn holds_at(url: &str) {
     let (link, clock) = (link_to(url), Arc::new(SystemClock));
     let layout = Layout::new("keygate");
-    let store = RedisUsage::new(link, layout, clock, by_hand(), &Handle::current());
+    let store = RedisUsage::new(&link, layout, clock, by_hand(), &Handle::current());
     let harness = Harness { store: Arc::new(store), now: SystemClock.now() };
     let report = conformance::usage_store(&harness).await;
     print!("{report}");

@@ -44,8 +44,8 @@ pub(super) fn usage(port: u16, options: UsageOptions) -> RedisUsage {
 pub(super) fn usage_by(clock: Arc<dyn Clock>, port: u16, options: UsageOptions) -> RedisUsage {
     let config = Config::from_url(format!("redis://127.0.0.1:{port}"));
     let pool = config.create_pool(Some(Runtime::Tokio1)).unwrap();
-    let link = Arc::new(Link::new(pool));
-    RedisUsage::new(link, Layout::new("keygate"), clock, options, &Handle::current())
+    let link = Link::new(pool);
+    RedisUsage::new(&link, Layout::new("keygate"), clock, options, &Handle::current())
 }
 
 /// An event that owns what it names.
