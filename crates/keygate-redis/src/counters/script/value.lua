@@ -76,7 +76,8 @@ local function enlist(now, held, charge)
   end
   if stays then return end
   held.limits, held.stamp = charge.limits, nil
-  for _, limit in ipairs(others) do held.limits[#held.limits + 1] = limit end
+  -- A byte tells how many there are. What does not fit is what was put in longest ago.
+  for i = 1, math.min(#others, 255 - #held.limits) do held.limits[#held.limits + 1] = others[i] end
 end
 
 -- The value that says this, and when it expires if later than now.

@@ -4,7 +4,7 @@ use keygate::{
 };
 use keygate_tests::RedisServer;
 
-use super::support::{Customer, limits, replica};
+use super::support::{Customer, assert_everything_expires, limits, monthly, replica};
 
 #[tokio::test]
 async fn a_charge_counts_as_many_limits_as_a_plan_may_have() {
@@ -25,4 +25,19 @@ async fn a_charge_counts_as_many_limits_as_a_plan_may_have() {
         let expected: Vec<_> = (0..MAX_LIMITS).map(|number| amount(number) - charged).collect();
         assert_eq!(left, expected);
     }
+}
+
+#[tokio::test]
+async fn more_limits_than_a_value_lists_push_out_the_oldest() {
+    let server = RedisServer::start();
+    let (replica, acme) = (replica(&server), Customer::new("acme"));
+    let plan = |plan| limits((0..MAX_LIMITS).map(|limit| monthly(&format!("{plan}-{limit}"), 100)));
+    for number in 0..=256 / MAX_LIMITS {
+        acme.charge(&replica, &plan(number), 1).await.unwrap();
+        let left = acme.remaining(&replica, &plan(number)).await;
+        assert_eq!(left, [99; MAX_LIMITS], "{number}");
+    }
+    assert_eq!(acme.remaining(&replica, &plan(2)).await, [99; MAX_LIMITS]);
+    acme.charge(&replica, &plan(0), 1).await.unwrap();
+    assert_everything_expires(&server);
 }
