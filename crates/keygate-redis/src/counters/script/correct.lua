@@ -32,10 +32,11 @@ local function refund(now, limit, units, after)
   limit.level = math.max(limit.level - left, 0)
 end
 
--- A rate as it is now. What another plan has put in beyond the capacity stays in.
+-- A rate as it is now. What another plan has put in beyond the capacity stays in, as far as that is exact in
+-- parts of the unit of now.
 local function widened(now, old, limit)
   local drained = math.max(now - old.at, 0) * limit.pace
-  limit.at, limit.level = math.max(old.at, now), math.max(backlog(old, limit) - drained, 0)
+  limit.at, limit.level = math.max(old.at, now), math.min(math.max(backlog(old, limit) - drained, 0), exact)
   limit.capacity = math.max(limit.capacity, limit.level)
 end
 

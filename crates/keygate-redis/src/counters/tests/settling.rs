@@ -5,12 +5,12 @@ use std::time::Duration;
 use keygate::{
     limit::Correction,
     period::{AnchorDay, Period},
-    plan::Limit,
+    plan::{Limit, RateSpec},
     port::{CounterStore, Settlement},
 };
 use keygate_tests::RedisServer;
 
-use super::support::{Customer, limits, replica};
+use super::support::{Customer, is_admitted, limits, replica};
 
 const LONG: Duration = Duration::from_secs(5);
 
@@ -64,4 +64,17 @@ async fn what_was_settled_first_is_corrected_first() {
         refund.await;
     }
     assert_eq!(who.remaining(&replica, &limits).await, [9_999, 9_999]);
+}
+
+#[tokio::test]
+async fn what_an_edit_made_too_heavy_to_count_is_a_full_bucket() {
+    let server = RedisServer::start();
+    let (replica, who) = (replica(&server), Customer::new("acme"));
+    let rate = |count, burst| limits([Limit::rate("bytes", RateSpec::per_day(count).burst(burst))]);
+    let (wide, narrow) = (rate(1_000_000, 10_000_000), rate(7, 1_000));
+    // In parts of a unit of the narrow one that is a little more than seven bytes hold.
+    who.charge(&replica, &wide, 834_000).await.unwrap();
+    who.settle(&replica, &narrow, Correction::Extra(1)).await;
+    assert_eq!(who.remaining(&replica, &narrow).await, [0]);
+    assert!(!is_admitted(&who.charge(&replica, &narrow, 1).await.unwrap()));
 }
