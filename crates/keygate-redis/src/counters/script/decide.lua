@@ -42,13 +42,13 @@ local function weigh(now, value, request, pays)
     local old = held.named[limit.name] or limit
     if limit.pace then
       flowed(now, old, limit)
-      limit.level = limit.level + cost * limit.unit
     else
       turned(now, old, limit)
       if limit.at < limit.unit or limit.at >= limit.flow then return 'window', i, limit.at end
-      limit.level = limit.level + cost
     end
-    if limit.level > limit.capacity and cost > 0 then does = 'refused' end
+    local weight = cost * (limit.pace and limit.unit or 1)
+    if cost > 0 and weight > limit.capacity - limit.level then does = 'refused' end
+    limit.level = limit.level + weight
     keep = math.max(keep, kept(limit))
   end
   if does == 'refused' then return does end

@@ -46,8 +46,9 @@ local function usual(now, value, request, pays)
       if level < 0 then level = 0 end
     end
     if at < now then at = now elseif at > now then ahead = true end
+    -- Not the sum: beyond 2^53 it may be rounded down to the capacity.
+    if cost > 0 and cost * unit > capacity - level then return 'refused' end
     level = level + cost * unit
-    if level > capacity and cost > 0 then return 'refused' end
     held[place], held[place + 1] = at, level
     if pace then
       local drained = (at + level / pace) / 1000 + 1

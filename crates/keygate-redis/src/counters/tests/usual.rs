@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use keygate::{
+    limit::{Correction, MAX_EXACT},
     period::Period,
     plan::{Limit, LimitBuilder, RateSpec},
     port::{Charge, CounterStore},
@@ -10,7 +11,9 @@ use keygate::{
 use keygate_tests::RedisServer;
 use tokio::time::sleep;
 
-use super::support::{Customer, assert_everything_expires, calls, limits, replica};
+use super::support::{
+    Customer, assert_everything_expires, calls, is_admitted, limits, monthly, replica,
+};
 use crate::counters::RedisCounters;
 
 /// How often the value was written in full over so many charges, and how often its counters alone.
@@ -120,4 +123,19 @@ async fn a_value_lives_for_as_long_as_its_rate_remembers() {
 
 async fn file_the_script(replica: &RedisCounters) {
     Customer::new("stranger").charge(replica, &limits([daily("daily")]), 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_largest_quota_ends_too() {
+    let server = RedisServer::start();
+    let (knows, is_new) = (replica(&server), replica(&server));
+    let acme = Customer::new("acme");
+    let largest = limits([monthly("monthly", MAX_EXACT)]);
+    acme.charge(&knows, &largest, 1).await.unwrap();
+    acme.settle(&knows, &largest, Correction::Extra(MAX_EXACT)).await;
+    for asked in [&knows, &is_new] {
+        for _ in 0..2 {
+            assert!(!is_admitted(&acme.charge(asked, &largest, 1).await.unwrap()));
+        }
+    }
 }
