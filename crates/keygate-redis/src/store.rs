@@ -231,7 +231,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How often to look for changed keys and plans when none is announced; a second by default.
+    /// How often to look for changed keys and plans when none is announced; a second by default, ten
+    /// milliseconds at least and a day at most.
     pub fn poll(self, poll: Duration) -> Self {
         Self { poll, ..self }
     }

@@ -28,6 +28,12 @@ use crate::{
 /// How often a replica looks for changes when nothing announces them.
 pub(crate) const POLL: Duration = Duration::from_secs(1);
 
+/// How often at most: a clock that ticks without a pause is none.
+const SHORTEST_POLL: Duration = Duration::from_millis(10);
+
+/// How often at least.
+const LONGEST_POLL: Duration = Duration::from_secs(86_400);
+
 /// What a replica remembers of keys.
 pub(crate) trait Cache: fmt::Debug + Send + Sync {
     /// Forgets what is known of this digest, even that it is unknown.
@@ -128,7 +134,7 @@ async fn hinted(hints: Option<&Subscription>) {
 }
 
 async fn run(watch: Watch, seen: watch::Sender<Seen>) {
-    let mut poll = interval(watch.poll);
+    let mut poll = interval(watch.poll.clamp(SHORTEST_POLL, LONGEST_POLL));
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut catch_up = CatchUp::new(&watch);
     let mut failing = false;

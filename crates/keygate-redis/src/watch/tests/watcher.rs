@@ -221,3 +221,20 @@ async fn a_user_who_may_do_only_what_is_needed_can_do_everything() {
     assert!(plans.load().await.unwrap().is_some());
     assert!(plans.in_use().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_without_a_pause_or_without_an_end_are_polls() {
+    let server = begun().await;
+    for poll in [Duration::ZERO, Duration::MAX] {
+        let (watch, told) = deaf(&server, poll);
+        let watcher = Watcher::new(watch);
+        watcher.caught_up().await;
+        assert!(told.confirmed().is_some(), "{poll:?}");
+    }
+    let (watch, told) = deaf(&server, Duration::ZERO);
+    let watcher = Watcher::new(watch);
+    watcher.caught_up().await;
+    let key = record("acme", "free");
+    done(&keys(&server.url()), from_ref(&key)).await;
+    told.hears(Word::Forget(key.digest)).await;
+}
