@@ -14,9 +14,13 @@ pub(crate) fn now() -> Instant {
 
 /// The instant when so much time is over.
 pub(crate) fn deadline_after(time: Duration) -> Instant {
-    let now = now();
+    after(now(), time)
+}
+
+/// The instant when so much time is over that begins then.
+pub(crate) fn after(begin: Instant, time: Duration) -> Instant {
     // Some platforms cannot name an instant that is very far away.
-    now.checked_add(time).unwrap_or_else(|| now + NEVER)
+    begin.checked_add(time).unwrap_or_else(|| begin + NEVER)
 }
 
 /// A time around `pause`, from half of it to one and a half, so that replicas do not move in step.

@@ -22,7 +22,7 @@ use self::{
     health::Faults,
 };
 use crate::{
-    clock::{jittered, now},
+    clock::{after, jittered, now},
     fault::Fault,
 };
 
@@ -98,7 +98,7 @@ impl Guard {
         }
         call.pass = Some(self.breaker.admit(self.millis_at(at)).ok_or(Fault::Paused)?);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok((call, at.checked_add(self.bounds.deadline).unwrap_or(at)))
+        Ok((call, after(at, self.bounds.deadline)))
     }
 
     fn millis_at(&self, at: Instant) -> u64 {
@@ -162,6 +162,13 @@ mod tests {
         });
         assert!(matches!(hung.await, Err(Fault::Timeout)));
         assert_eq!(guard.health().faults(FaultKind::Timeout), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_nobody_lives_to_see_is_none_that_is_over() {
+        let guard = Guard::new(Bounds { deadline: Duration::MAX, ..Bounds::default() });
+        let left = guard.run(async |deadline| Ok(deadline.duration_since(now()))).await.unwrap();
+        assert!(left > Duration::from_secs(86_400), "{left:?}");
     }
 
     #[tokio::test(start_paused = true)]
