@@ -107,7 +107,8 @@ fn context(error: &clap::Error, kind: ContextKind) -> String {
     }
 }
 
-/// Whether this is, or sets something to, the whole text of a key, of whatever service.
+/// Whether the whole text of a key, of whatever service, stands in this: as a word, or as what something is
+/// set to.
 fn holds_secret(argument: &OsString) -> bool {
     let is_secret = |text: &str| {
         let words = text.rsplit_once('_').and_then(|(head, _)| head.split_once('_'));
@@ -115,7 +116,8 @@ fn holds_secret(argument: &OsString) -> bool {
         format.is_some_and(|format| format.check(text.as_bytes()).is_ok())
     };
     let text = argument.to_str().unwrap_or_default();
-    is_secret(text) || text.split_once('=').is_some_and(|(_, value)| is_secret(value))
+    let ends_word = |char: char| char.is_whitespace() || "=,;:\"'".contains(char);
+    text.split(ends_word).any(is_secret)
 }
 
 /// The command that is meant: the words before any that is none.
@@ -154,7 +156,16 @@ mod tests {
         for format in [format, other] {
             let key = format.mint().unwrap();
             assert!(holds_secret(&key.expose().into()));
-            assert!(holds_secret(&format!("--consumer={}", key.expose()).into()));
+            let key = key.expose();
+            for text in [
+                format!("--consumer={key}"),
+                format!("--attribute=token={key}"),
+                format!("--name=of {key}"),
+                format!(" {key}\n"),
+                format!("Bearer:{key}"),
+            ] {
+                assert!(holds_secret(&text.into()));
+            }
         }
         for other in [key, "", "=", "__", "key_0123456789ABCDef", "acme"] {
             assert!(!holds_secret(&other.into()), "{other}");

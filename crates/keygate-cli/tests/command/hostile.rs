@@ -61,12 +61,18 @@ fn no_id_is_too_odd_for_an_answer() {
 #[test]
 fn the_text_of_a_key_is_refused_wherever_it_stands_and_not_repeated() {
     let desk = Desk::with_plans();
-    let assigned = format!("--consumer={KEY}");
+    let [assigned, attribute, name, padded] =
+        ["--consumer=", "--attribute=token=", "--name=key of acme: ", " "]
+            .map(|before| format!("{before}{KEY}"));
+    let issue = ["keys", "issue", "--consumer", "acme", "--plan", "free"];
     for words in [
         &["keys", "show", KEY][..],
         &["limits", "show", KEY],
         &["plans", "show", KEY],
         &["keys", "list", &assigned],
+        &["limits", "show", &padded],
+        &[&issue[..], &[&attribute]].concat(),
+        &[&issue[..], &[&name]].concat(),
         &["keys", "list", KEY, "--nonsense"],
         &[KEY],
     ] {
