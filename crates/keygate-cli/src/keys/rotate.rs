@@ -24,7 +24,7 @@ use crate::{
     output::Output,
     pepper,
     store::Store,
-    time::{instant, span},
+    time::{When, instant, span},
 };
 
 /// Make the successor of a key, and show its text this once
@@ -69,7 +69,8 @@ impl Rotate {
         self.digest.check(&digester, slice::from_ref(&old))?;
         let format = self.format.or(&format::of_hint(&old.hint))?;
         let keyring = store.keyring(store.plans().await?, format, digester)?;
-        let grace_ends = SystemClock.now().saturating_add(self.grace).to_datetime();
+        let now = SystemClock.now().to_datetime();
+        let grace_ends = When::Span(self.grace).hence(now, "--grace")?;
         let issued = keyring.rotate(self.id, self.grace).await?;
         // Once there is a new key nothing may fail: its text would be lost.
         let stored = store.record(self.id).await.ok().and_then(|old| old.expires);

@@ -70,4 +70,7 @@ fn what_cannot_be_rotated_is_told() {
     assert!(line.starts_with("key_0123456789ABCDef is unknown"), "{line}");
     let line = desk.run(["keys", "rotate", id, "--grace", "1 fortnight"]).failed(2);
     assert!(line.starts_with("--grace"), "{line}");
+    let other = desk.issue("acme");
+    let line = desk.run(["keys", "rotate", text(&other, "id"), "--grace", "9000y"]).failed(2);
+    assert!(line.starts_with("--grace") && line.contains("calendar"), "{line}");
 }
