@@ -25,7 +25,7 @@ use crate::{
     fault::Fault,
 };
 
-/// Calls that wait for an answer at once.
+/// Calls that wait for an answer at once, or for their turn.
 const IN_FLIGHT: usize = 64;
 
 /// The shortest pause between two rounds.

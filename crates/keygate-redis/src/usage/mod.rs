@@ -48,8 +48,11 @@ use crate::{
     clock::deadline_after,
     fault::Fault,
     layout::Layout,
-    link::{Lane, Link},
+    link::{Lane, Link, Places},
 };
+
+/// How many calls are under way that are answered in time. Each may keep the server busy for a millisecond.
+const AT_ONCE: usize = 4;
 
 /// Usage of all replicas, in Redis.
 ///
@@ -90,6 +93,7 @@ impl RedisUsage {
             retention: options.retention,
             replica: format!("{:016x}", RandomState::new().hash_one(0)),
             within: options.within,
+            places: Places::new(AT_ONCE),
             scripts: Scripts::default(),
         });
         let flusher = Arc::new(Flusher::new(remote, options.most_series, options.every));

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use keygate::{clock::Clock, memory::Retention};
 
 use super::errand::{Call, Errand};
-use crate::{fault::Fault, layout::Layout, link::Link, script::Script};
+use crate::{
+    fault::Fault,
+    layout::Layout,
+    link::{Link, Places},
+    script::Script,
+};
 
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -16,6 +21,8 @@ pub(super) struct Remote {
     /// Tells this process from all others that add to the same rollups.
     pub(super) replica: String,
     pub(super) within: Duration,
+    /// A charge that is sent behind batches waits for all of them.
+    pub(super) places: Places,
     pub(super) scripts: Scripts,
 }
 
@@ -47,8 +54,8 @@ impl Remote {
             Errand::Add(..) => &self.scripts.add,
             Errand::Used(..) => &self.scripts.used,
         };
-        let refused: Vec<usize> =
-            self.link.call(script, &call.keys, &call.args, self.within).await?;
+        let sent = self.link.call(script, &call.keys, &call.args, self.within);
+        let refused: Vec<usize> = self.places.in_turn(sent).await?;
         Ok(Refused::of(&call, &refused))
     }
 }

@@ -1,6 +1,9 @@
 //! Redis goes away, comes back, forgets, freezes; processes end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use keygate::{
     memory::MemoryUsage,
@@ -9,12 +12,13 @@ use keygate::{
 };
 use keygate_tests::RedisServer;
 use rustix::process::Signal;
+use tokio::time::Instant;
 
 use super::scene::{
     Fact, all_requests, assert_everything_expires, assert_same, by_hand, consumer, eager,
     everything, requests_of, rollups, until, usage,
 };
-use crate::usage::UsageOptions;
+use crate::{fake, usage::UsageOptions};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -95,6 +99,29 @@ async fn a_redis_that_hangs_keeps_nobody_and_counts_once() {
     until("a flush", || async { store.flush().await.is_ok() }).await;
     assert_eq!(requests_of(&store, &acme).await, 6);
     assert_eq!(store.stats().series, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_sends_few_calls_at_once() {
+    let arrived = Arc::<Mutex<Vec<Instant>>>::default();
+    let port = fake::server({
+        let arrived = Arc::clone(&arrived);
+        move |verb, _| {
+            if verb == "EVALSHA" {
+                arrived.lock().unwrap().push(Instant::now());
+            }
+            Some(String::new())
+        }
+    })
+    .await;
+    let store = usage(port, UsageOptions { within: Duration::from_secs(1), ..by_hand() });
+    (0..60).for_each(|number| Fact::by(&consumer(&format!("c{number}"))).record(&store));
+    store.flush().await.unwrap_err();
+    let arrived = arrived.lock().unwrap();
+    assert!(arrived.len() >= 60, "{}", arrived.len());
+    // Four, and the next four when these are given up waiting for.
+    let took = arrived[59].duration_since(arrived[0]);
+    assert!(took >= Duration::from_millis(70), "{took:?}");
 }
 
 #[tokio::test]
