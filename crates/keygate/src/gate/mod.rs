@@ -149,9 +149,9 @@ impl Gate {
         self: &Arc<Self>,
         presented: Presented,
     ) -> Answer<'static, Result<Passage, Rejection>> {
-        let Presented { requirement, shown, cost, manner } = presented;
+        let Presented { requirement, shown, cost, manner, borne } = presented;
         // Before the first poll: a request that is dropped at once was here too.
-        let pending = Pending::new(Arc::clone(self), requirement, manner, &shown);
+        let pending = Pending::new(Arc::clone(self), requirement, manner, &shown, borne);
         pending.decide(shown, cost)
     }
 }

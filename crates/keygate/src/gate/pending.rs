@@ -16,7 +16,7 @@ use crate::{
     record::{ConsumerId, Identity, KeyRecord},
     requirement::Requirement,
     usage::{Outcome, UsageEvent},
-    verdict::{Admission, Counted, Passage, Reason, Refusal, Rejection},
+    verdict::{Admission, Caller, Counted, Passage, Reason, Refusal, Rejection},
     wire::{Fields, Manner},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Pending {
     at: Timestamp,
     /// The record of a key that is refused for itself, or of a request that is dropped while it is counted.
     record: Option<Arc<KeyRecord>>,
+    /// Whom the request bore as its caller when it came here.
+    borne: Option<Caller>,
     /// Whether this layer of the gate counts the request, and has not metered it yet.
     counts: AtomicBool,
 }
@@ -44,17 +46,21 @@ impl Pending {
         requirement: Arc<Requirement>,
         manner: Manner,
         shown: &Shown,
+        borne: Option<Caller>,
     ) -> Self {
         let (at, counts) = (gate.clock.now(), (!shown.was_admitted_by(gate.number)).into());
-        Self { gate, requirement, manner, at, record: None, counts }
+        Self { gate, requirement, manner, at, record: None, borne, counts }
     }
 
     /// The checks in their order, from cheap to dear. What the stores know at once is decided at once.
-    pub(super) fn decide(self, shown: Shown, cost: u64) -> Answer<'static, Decision> {
+    pub(super) fn decide(mut self, shown: Shown, cost: u64) -> Answer<'static, Decision> {
         match shown {
             Shown::Caller(outer) if outer.is_of(self.gate.number) => {
                 Answer::ready(match self.narrow(&outer) {
-                    Ok(()) => Ok(Passage::further(outer.admission())),
+                    Ok(()) => {
+                        let admission = outer.admission();
+                        Ok(Passage::further(admission, self.borne.take().unwrap_or(outer)))
+                    }
                     Err(refusal) => Err(self.refuse(refusal)),
                 })
             }
@@ -251,6 +257,10 @@ impl Pending {
 
     pub(crate) fn manner(&self) -> Manner {
         self.manner
+    }
+
+    pub(crate) fn borne(&self) -> Option<&Caller> {
+        self.borne.as_ref()
     }
 
     pub(crate) fn is_of(&self, gate: u64) -> bool {

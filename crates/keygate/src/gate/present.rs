@@ -18,6 +18,8 @@ pub struct Presented {
     pub(super) cost: u64,
     pub(super) manner: Manner,
     pub(super) shown: Shown,
+    /// Whom the request bore as its caller: an outer layer of this gate or another one put it there.
+    pub(super) borne: Option<Caller>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,9 +49,10 @@ impl Gate {
             return None;
         }
         let survey = self.wire.survey(request);
-        let shown = match request.caller() {
-            Some(caller) if caller.is_of(self.number) => Shown::Caller(caller.clone()),
-            _ => match self.shown(survey.credential) {
+        let borne = request.caller();
+        let shown = match borne.and_then(|caller| caller.by(self.number)) {
+            Some(caller) => Shown::Caller(caller.clone()),
+            None => match self.shown(survey.credential) {
                 Shown::Nothing { reason: Reason::MissingKey, detail } => {
                     let nothing = || Shown::Nothing { reason: Reason::MissingKey, detail };
                     self.visitor(request).map_or_else(nothing, Shown::Address)
@@ -62,6 +65,7 @@ impl Gate {
             cost: requirement.units(),
             manner: survey.manner,
             shown,
+            borne: borne.cloned(),
         })
     }
 

@@ -25,6 +25,12 @@ impl Caller {
     pub(crate) fn is_of(&self, gate: u64) -> bool {
         self.0.is_of(gate)
     }
+
+    /// Who calls as this gate has found: this one, or one that the request bore before a gate between them.
+    pub(crate) fn by(&self, gate: u64) -> Option<&Self> {
+        let mut callers = std::iter::successors(Some(self), |caller| caller.0.pending.borne());
+        callers.find(|caller| caller.is_of(gate))
+    }
 }
 
 impl Deref for Caller {

@@ -13,6 +13,8 @@ use crate::wire::Fields;
 #[must_use = "a passage that is dropped is metered as aborted; settle it"]
 pub struct Passage {
     admission: Admission,
+    /// Whom the request bears as its caller already, behind another layer of the gate.
+    borne: Option<Caller>,
     /// Whether this layer of the gate counted the request, and has not said yet how it ended.
     counts: bool,
 }
@@ -20,12 +22,12 @@ pub struct Passage {
 impl Passage {
     /// Through the layer that counted the request.
     pub(crate) fn first(admission: Admission) -> Self {
-        Self { admission, counts: true }
+        Self { admission, borne: None, counts: true }
     }
 
     /// Through another layer of the same gate.
-    pub(crate) fn further(admission: Admission) -> Self {
-        Self { admission, counts: false }
+    pub(crate) fn further(admission: Admission, borne: Caller) -> Self {
+        Self { admission, borne: Some(borne), counts: false }
     }
 
     /// The request, for whoever serves it.
@@ -33,10 +35,11 @@ impl Passage {
         &self.admission
     }
 
-    /// Who calls, for the extensions of the request.
+    /// Who calls, for the extensions of the request. Through a further layer of the same gate that is whom they
+    /// hold already, be it by a gate between the two.
     #[must_use]
     pub fn caller(&self) -> Caller {
-        Caller::of(&self.admission.0)
+        self.borne.clone().unwrap_or_else(|| Caller::of(&self.admission.0))
     }
 
     /// What is known of the request.

@@ -116,6 +116,30 @@ fn gates_of_equal_settings_are_still_two() {
 }
 
 #[test]
+fn layers_of_two_gates_count_once_each_in_whatever_order_they_stand() {
+    let (ours, theirs) = (desk(), desk());
+    let base = key(&ours);
+    let outer = ours.ask(&base, &any_key()).unwrap();
+    let within = Request { headers: key(&theirs).headers, ..inner(outer.caller()) };
+    let between = theirs.ask(&within, &any_key()).unwrap();
+    assert_eq!(between.fields().len(), 2, "each gate counts by itself");
+
+    let mut caller = between.caller();
+    for desk in [&ours, &theirs, &theirs, &ours] {
+        let further = desk.ask(&inner(caller), &any_key()).unwrap();
+        assert!(further.fields().is_empty());
+        caller = further.caller();
+        assert_eq!(caller.key_id(), between.caller().key_id(), "whom the last that counted found");
+        assert!(matches!(further.settle(Some(200)), Verdict::Admitted(_)));
+    }
+    let needs = Arc::new(Requirement::default().require("orders:write").unwrap());
+    let refused = ours.ask(&inner(caller), &needs).unwrap_err();
+    assert_eq!(refused.reason().code(), "insufficient_scope");
+    let _ = (between.settle(Some(200)), outer.settle(Some(200)));
+    assert_eq!((ours.metered().len(), theirs.metered().len()), (1, 1));
+}
+
+#[test]
 fn a_refusal_further_in_is_the_last_word() {
     let desk = desk();
     let outer = desk.ask(&key(&desk), &any_key()).unwrap();
