@@ -105,7 +105,7 @@ impl GateBuilder {
     /// Builds the gate.
     ///
     /// # Errors
-    /// If the wire has no place for a credential, a public path is none, or the
+    /// If the wire has no place for a credential, a public path is none that a request can have, or the
     /// random generator of the operating system fails.
     pub fn build(self) -> Result<Arc<Gate>, GateError> {
         if !self.wire.has_places() {

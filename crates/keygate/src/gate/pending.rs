@@ -48,24 +48,19 @@ impl Pending {
         shown: &Shown,
         borne: Option<Caller>,
     ) -> Self {
-        let (at, counts) = (gate.clock.now(), (!shown.was_admitted_by(gate.number)).into());
+        let is_ours = |borne: &Caller| borne.by(gate.number).is_some();
+        let passed = matches!(shown, Shown::Admitted) && borne.as_ref().is_some_and(is_ours);
+        let (at, counts) = (gate.clock.now(), (!passed).into());
         Self { gate, requirement, manner, at, record: None, borne, counts }
     }
 
     /// The checks in their order, from cheap to dear. What the stores know at once is decided at once.
-    pub(super) fn decide(mut self, shown: Shown, cost: u64) -> Answer<'static, Decision> {
+    pub(super) fn decide(self, shown: Shown, cost: u64) -> Answer<'static, Decision> {
         match shown {
-            Shown::Caller(outer) if outer.is_of(self.gate.number) => {
-                Answer::ready(match self.narrow(&outer) {
-                    Ok(()) => {
-                        let admission = outer.admission();
-                        Ok(Passage::further(admission, self.borne.take().unwrap_or(outer)))
-                    }
-                    Err(refusal) => Err(self.refuse(refusal)),
-                })
+            Shown::Admitted => {
+                let passed = self.pass_on().map_err(|refusal| self.refuse(refusal));
+                Answer::ready(passed)
             }
-            // That another gate admitted it is no proof here.
-            Shown::Caller(_) => self.refused(Reason::MissingKey),
             Shown::Key { digests, .. } => self.find(digests.into_iter(), cost),
             Shown::Address(consumer) => match self.gate.anonymous(consumer, self.at) {
                 Ok(caller) => self.enter(caller, cost),
@@ -132,6 +127,15 @@ impl Pending {
 
     fn refused(self, refusal: impl Into<Box<Refusal>>) -> Answer<'static, Decision> {
         Answer::ready(Err(self.refuse(refusal.into())))
+    }
+
+    /// Through a further layer of the gate.
+    fn pass_on(&self) -> Result<Passage, Box<Refusal>> {
+        // That another gate presented it as admitted is no proof here.
+        let borne = self.borne.as_ref().ok_or(Reason::MissingKey)?;
+        let outer = borne.by(self.gate.number).ok_or(Reason::MissingKey)?;
+        self.narrow(outer)?;
+        Ok(Passage::further(outer.admission(), borne.clone()))
     }
 
     /// Another layer of this gate on one route: the caller is known and counted already, and only what

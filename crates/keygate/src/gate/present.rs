@@ -26,8 +26,8 @@ pub struct Presented {
 pub(super) enum Shown {
     /// A well-formed key, by its digests, newest scheme first, and where it stood.
     Key { digests: SmallVec<[KeyDigest; 1]>, places: SmallVec<[Place; 1]> },
-    /// That an outer layer of the same gate admitted it.
-    Caller(Caller),
+    /// That an outer layer of the same gate admitted it: whom it bears as its caller leads there.
+    Admitted,
     /// No key, and where the request came from, by the name of that as a consumer.
     Address(ConsumerId),
     /// Nothing that could be a key.
@@ -51,7 +51,7 @@ impl Gate {
         let survey = self.wire.survey(request);
         let borne = request.caller();
         let shown = match borne.and_then(|caller| caller.by(self.number)) {
-            Some(caller) => Shown::Caller(caller.clone()),
+            Some(_) => Shown::Admitted,
             None => match self.shown(survey.credential) {
                 Shown::Nothing { reason: Reason::MissingKey, detail } => {
                     let nothing = || Shown::Nothing { reason: Reason::MissingKey, detail };
@@ -106,12 +106,5 @@ impl Presented {
     #[must_use]
     pub fn costing(self, cost: u64) -> Self {
         Self { cost, ..self }
-    }
-}
-
-impl Shown {
-    /// Whether an outer layer of this gate admitted it. That another gate presented it is no proof here.
-    pub(super) fn was_admitted_by(&self, gate: u64) -> bool {
-        matches!(self, Self::Caller(caller) if caller.is_of(gate))
     }
 }
