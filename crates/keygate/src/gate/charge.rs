@@ -128,7 +128,7 @@ impl Gate {
     ) -> Result<Taken, Box<Refusal>> {
         let replicas = self.counters.replicas();
         let shared = limits.iter().filter(|limit| limit.on_failure() == OnFailure::LocalShare);
-        let limits = Charged::new(shared.map(|limit| limit.share(replicas)));
+        let limits = Charged::new(shared.map(|limit| limit.share(replicas)).collect());
         if limits.iter().any(|limit| !limit.rule().can_hold(cost)) {
             return Err(Refusal::new(Reason::LimiterUnavailable));
         }

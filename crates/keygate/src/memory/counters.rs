@@ -309,17 +309,21 @@ impl Subject {
         if !limit.is_concurrency() {
             self.keep_until = self.keep_until.max(level.keep_until());
         }
-        let place = self.place(limit, place).unwrap_or_else(|| {
-            // Once for each limit of a plan, and there may be millions of owners.
-            self.counters.reserve_exact(1);
-            self.counters.push(Counter::new(limit));
-            self.counters.len().saturating_sub(1)
-        });
+        let place = self.place(limit, place).unwrap_or_else(|| self.begin(limit));
         match self.counters.get_mut(place).map(|counter| &mut counter.kept) {
             Some(Kept::Rate(state) | Kept::Quota(state)) => *state = level.state(),
             Some(Kept::Slots(slots)) => slots.extend(slot),
             None => {}
         }
+    }
+
+    /// Begins a counter, and tells where it is.
+    #[cold]
+    fn begin(&mut self, limit: &Limit) -> usize {
+        // Once for each limit of a plan, and there may be millions of owners.
+        self.counters.reserve_exact(1);
+        self.counters.push(Counter::new(limit));
+        self.counters.len().saturating_sub(1)
     }
 
     fn release(&mut self, limit: &Limit, place: usize, slot: SlotId) {

@@ -47,7 +47,7 @@ pub use self::{
 };
 use crate::{
     scope::{Scope, ScopeSet},
-    wire::Policies,
+    wire::Told,
 };
 
 /// The most limits a plan may have.
@@ -72,7 +72,7 @@ pub(crate) struct Charged {
     limits: Arc<[Limit]>,
     /// Those that count what a request weighs, if some count that it is there.
     weighing: Option<Arc<Charged>>,
-    pub(crate) policies: Policies,
+    pub(crate) told: Told,
 }
 
 impl Plan {
@@ -112,14 +112,13 @@ impl Plan {
 }
 
 impl Charged {
-    pub(crate) fn new(limits: impl Iterator<Item = Limit>) -> Arc<Self> {
-        let (limits, policies): (Arc<[Limit]>, _) = (limits.collect(), Policies::default());
+    pub(crate) fn new(limits: Arc<[Limit]>) -> Arc<Self> {
         let weighing = limits.iter().any(Limit::is_concurrency).then(|| {
             let weighing = limits.iter().filter(|limit| !limit.is_concurrency());
-            let (limits, policies) = (weighing.cloned().collect(), Policies::default());
-            Arc::new(Self { limits, weighing: None, policies })
+            Self::new(weighing.cloned().collect())
         });
-        Arc::new(Self { limits, weighing, policies })
+        let told = Told::of(&limits);
+        Arc::new(Self { limits, weighing, told })
     }
 
     pub(crate) fn list(&self) -> &Arc<[Limit]> {
@@ -137,7 +136,7 @@ impl Charged {
     }
 
     fn of(limits: &[Limit], operation: Option<&Name>) -> Arc<Self> {
-        Self::new(limits.iter().filter(|limit| limit.counts(operation)).cloned())
+        Self::new(limits.iter().filter(|limit| limit.counts(operation)).cloned().collect())
     }
 }
 

@@ -1,10 +1,8 @@
 //! The RateLimit fields (draft-ietf-httpapi-ratelimit-headers, as structured fields of RFC 9651).
 
-use std::marker::PhantomData;
-
 use smallvec::SmallVec;
 
-use super::{FieldName, FieldValue, Manner, Wire};
+use super::{FieldName, FieldValue, Manner, Told, Wire};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
 /// Header fields to append to a response: values of visible ASCII.
@@ -62,11 +60,9 @@ impl Wire {
             return fields;
         };
         if self.rate_limit_fields.draft() {
-            fields.push((
-                FieldName::RateLimitPolicy,
-                charged.policies.of(counted, || list::<Policy>(counted)),
-            ));
-            fields.push((FieldName::RateLimit, list::<ServiceLimit>(counted).into()));
+            let policy = charged.told.policies.of(counted, || policy(counted));
+            fields.push((FieldName::RateLimitPolicy, policy));
+            fields.push((FieldName::RateLimit, remaining(counted, &charged.told).into()));
         }
         if self.rate_limit_fields.legacy()
             && let Some((limit, reading)) = nearest_to_its_end(counted)
@@ -95,103 +91,47 @@ fn nearest_to_its_end(counted: &Counted) -> Option<(&Limit, &Reading)> {
     counted.iter().min_by_key(|(_, reading)| (reading.remaining, u64::MAX - reading.reset_micros))
 }
 
-/// A structured-field list with one item a limit: its name as a quoted string, and what `T` tells of it.
-/// Names of limits hold no character that would need an escape.
-fn list<T: Telling>(counted: &Counted) -> String {
-    let items = || counted.iter().map(|(limit, reading)| (limit, Item::<T>::new(limit, reading)));
-    // Measured first: a string with room to spare is copied, or carries its spare room along.
-    let length = items().map(|(limit, item)| GAP.len() + item.len(limit)).sum::<usize>();
-    let mut text = String::with_capacity(length.saturating_sub(GAP.len()));
-    for (limit, item) in items() {
-        if !text.is_empty() {
-            text.push_str(GAP);
+/// What the limits are, as a structured-field list with one item a limit. Slots are told in a unit of their
+/// own, and for no length of time.
+fn policy(counted: &Counted) -> String {
+    let item = |(limit, reading): (&Limit, &Reading)| {
+        let (name, capacity) = (limit.name(), limit.rule().capacity().min(MAX_INTEGER));
+        if limit.is_concurrency() {
+            return format!("\"{name}\";q={capacity};qu=\"concurrent-requests\"");
         }
-        item.write(limit, &mut text);
+        format!("\"{name}\";q={capacity};w={}", reading.window_seconds.min(MAX_INTEGER))
+    };
+    counted.iter().map(item).collect::<Vec<_>>().join(GAP)
+}
+
+/// What remains, in the same form; of slots without a length of time.
+fn remaining(counted: &Counted, told: &Told) -> String {
+    let numbers = || counted.iter().map(|(limit, reading)| left_and_reset(limit, reading));
+    // Measured first: a string with room to spare is copied, or carries its spare room along.
+    let length = |(left, reset): (u64, Option<u64>)| digits(left) + reset.map_or(0, digits);
+    let mut text = String::with_capacity(told.length + numbers().map(length).sum::<usize>());
+    let mut digits = itoa::Buffer::new();
+    for (head, (left, reset)) in told.heads.iter().zip(numbers()) {
+        text.push_str(head);
+        text.push_str(digits.format(left));
+        if let Some(reset) = reset {
+            text.push_str(RESET);
+            text.push_str(digits.format(reset));
+        }
     }
     text
 }
 
-const GAP: &str = ", ";
-const QUOTE: &str = "\"";
-
-/// What is told of a limit: two integers, the second where it has a length of time.
-trait Telling {
-    const FIRST: &str;
-    const SECOND: &str;
-    /// Of a concurrency, instead of the second.
-    const REST: &str;
-
-    fn first(limit: &Limit, reading: &Reading) -> u64;
-
-    fn second(reading: &Reading) -> u64;
+fn left_and_reset(limit: &Limit, reading: &Reading) -> (u64, Option<u64>) {
+    let reset = || whole_seconds(reading.reset_micros).min(MAX_INTEGER);
+    (reading.remaining.min(MAX_INTEGER), (!limit.is_concurrency()).then(reset))
 }
 
-/// Slots are told in a unit of their own, and for no length of time.
-struct Policy;
+/// Between two items of a list.
+pub(super) const GAP: &str = ", ";
 
-impl Telling for Policy {
-    const FIRST: &str = ";q=";
-    const SECOND: &str = ";w=";
-    const REST: &str = ";qu=\"concurrent-requests\"";
-
-    fn first(limit: &Limit, _: &Reading) -> u64 {
-        limit.rule().capacity()
-    }
-
-    fn second(reading: &Reading) -> u64 {
-        reading.window_seconds
-    }
-}
-
-struct ServiceLimit;
-
-impl Telling for ServiceLimit {
-    const FIRST: &str = ";r=";
-    const SECOND: &str = ";t=";
-    const REST: &str = "";
-
-    fn first(_: &Limit, reading: &Reading) -> u64 {
-        reading.remaining
-    }
-
-    fn second(reading: &Reading) -> u64 {
-        whole_seconds(reading.reset_micros)
-    }
-}
-
-struct Item<T> {
-    first: u64,
-    second: Option<u64>,
-    told: PhantomData<T>,
-}
-
-impl<T: Telling> Item<T> {
-    fn new(limit: &Limit, reading: &Reading) -> Self {
-        let second = (!limit.is_concurrency()).then(|| T::second(reading).min(MAX_INTEGER));
-        Self { first: T::first(limit, reading).min(MAX_INTEGER), second, told: PhantomData }
-    }
-
-    fn len(&self, limit: &Limit) -> usize {
-        let second = |value| T::SECOND.len() + digits(value);
-        let name = QUOTE.len() + limit.name().as_str().len() + QUOTE.len();
-        name + T::FIRST.len() + digits(self.first) + self.second.map_or(T::REST.len(), second)
-    }
-
-    fn write(&self, limit: &Limit, text: &mut String) {
-        let mut digits = itoa::Buffer::new();
-        text.push_str(QUOTE);
-        text.push_str(limit.name().as_str());
-        text.push_str(QUOTE);
-        text.push_str(T::FIRST);
-        text.push_str(digits.format(self.first));
-        if let Some(second) = self.second {
-            text.push_str(T::SECOND);
-            text.push_str(digits.format(second));
-        } else {
-            text.push_str(T::REST);
-        }
-    }
-}
+/// Before the seconds after which more becomes available.
+pub(super) const RESET: &str = ";t=";
 
 /// The powers of ten of as many digits as an integer of a field may have.
 const POWERS_OF_TEN: [u64; 16] = [

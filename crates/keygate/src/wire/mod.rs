@@ -10,8 +10,8 @@ mod forwarded;
 mod grpc;
 mod manner;
 mod name;
-mod policy;
 mod reply;
+mod told;
 mod value;
 mod websocket;
 
@@ -22,7 +22,7 @@ use crate::{address::TrustedProxies, verdict::Caller};
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
     manner::Manner,
-    policy::Policies,
+    told::Told,
 };
 pub use self::{
     fields::{Fields, RateLimitFields},

@@ -1,0 +1,74 @@
+//! What is told of a list of limits and stays the same from request to request, so that the hot path does
+//! not write it again.
+
+use std::{fmt, iter, sync::OnceLock};
+
+use smallvec::SmallVec;
+
+use super::{
+    FieldValue,
+    fields::{GAP, RESET},
+};
+use crate::{limit::Reading, plan::Limit, verdict::Counted};
+
+/// Belongs to the one list of limits it is kept with.
+pub(crate) struct Told {
+    /// What stands before the number of each limit in the list of what remains.
+    pub(super) heads: Box<[Box<str>]>,
+    /// How long that list is without its numbers.
+    pub(super) length: usize,
+    pub(super) policies: Policies,
+}
+
+/// Every policy told so far, the first one first. All that may change in a policy while its limits stay
+/// the same is how long their windows are, and calendars know few lengths: months of 28 to 31 days, days of
+/// 23 to 25 hours.
+#[derive(Default)]
+pub(super) struct Policies(OnceLock<Box<Policy>>);
+
+struct Policy {
+    window_seconds: SmallVec<[u64; 4]>,
+    value: FieldValue,
+    others: Policies,
+}
+
+impl Told {
+    pub(crate) fn of(limits: &[Limit]) -> Self {
+        let gaps = iter::once("").chain(iter::repeat(GAP));
+        // Names of limits hold no character that would need an escape.
+        let head = |(gap, limit): (_, &Limit)| format!("{gap}\"{}\";r=", limit.name()).into();
+        let heads: Box<[Box<str>]> = gaps.zip(limits).map(head).collect();
+        let resets = limits.iter().filter(|limit| !limit.is_concurrency()).count() * RESET.len();
+        let length = resets + heads.iter().map(|head| head.len()).sum::<usize>();
+        Self { heads, length, policies: Policies::default() }
+    }
+}
+
+impl Policies {
+    /// The policy of these readings, by `write` if it was never told before.
+    pub(super) fn of(&self, counted: &Counted, write: impl FnOnce() -> String) -> FieldValue {
+        let windows = || counted.readings().iter().map(|reading: &Reading| reading.window_seconds);
+        let mut policies = self;
+        while let Some(policy) = policies.0.get() {
+            if policy.window_seconds.iter().copied().eq(windows()) {
+                return policy.value.clone();
+            }
+            policies = &policy.others;
+        }
+        let value = FieldValue::shared(write());
+        let policy = Policy {
+            window_seconds: windows().collect(),
+            value: value.clone(),
+            others: Self::default(),
+        };
+        // Whoever came first at the same time is told next time.
+        let _ = policies.0.set(Box::new(policy));
+        value
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
