@@ -18,6 +18,7 @@ const KEYS: usize = 100_000;
 const TARGET: f64 = 8.0;
 
 const GOVERNOR: &str = "governor, one rate";
+const GOVERNOR_BY_SYSTEM_CLOCK: &str = "governor, by the system's clock";
 const LIMITADOR: &str = "limitador, three windows";
 const KEYGATE: &str = "keygate, everything";
 
@@ -44,10 +45,12 @@ fn targets(report: &mut Report, what: &str, outcome: &harness::Outcome) {
 
 fn hot_table(setup: &Setup, key: &str) -> Table {
     let (governor, limitador) = (peers::governor(), Limitador::new(1));
-    let (own, text, other) = (key.to_owned(), key.to_owned(), key.to_owned());
+    let slower = peers::governor_by_system_clock();
+    let [own, same, text, other] = std::array::from_fn(|_| key.to_owned());
     let (setup, head) = (setup.clone(), ours::head(key));
     Table::new("admit: one hot key")
         .op(GOVERNOR, move || governor.check_key(&own).is_ok())
+        .op(GOVERNOR_BY_SYSTEM_CLOCK, move || slower(&same))
         .op(LIMITADOR, move || limitador.check(&other).limited)
         .op(KEYGATE, move || setup.serve(&head))
         .op("floor: SHA-256 of the key", move || Sha256::digest(text.as_bytes()))

@@ -47,7 +47,7 @@ fn contest(report: &mut Report, framework: &str, doors: &[Door]) {
     };
     let contenders: Vec<Contender> = servers.into_iter().zip(doors).map(contender).collect();
     let taken = take_turns(report, framework, &contenders);
-    let share = taken[1].share(&taken[0]);
+    let share = taken[1].share;
     report.at_least(&format!("{framework}: share of keygate"), share.by_rate, TARGET);
     let what = format!("{framework}: share of keygate by the processor's time");
     report.at_least(&what, share.by_micros, TARGET);

@@ -99,11 +99,13 @@ struct Run {
     micros: f64,
 }
 
-/// What a contender made of the load: medians.
+/// What a contender made of the load: medians over the turns.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
     pub rate: f64,
     pub micros: f64,
+    /// Of the first contender's, turn by turn: a machine is quicker in one minute than in the next.
+    pub share: Share,
 }
 
 /// What a contender leaves of the requests of a bare route.
@@ -115,8 +117,14 @@ pub struct Share {
 }
 
 impl Taken {
-    pub fn share(&self, bare: &Self) -> Share {
-        Share { by_rate: self.rate / bare.rate, by_micros: bare.micros / self.micros }
+    fn of(runs: &[Run], first: &[Run]) -> Self {
+        let over = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
+        let shares = |share: fn((&Run, &Run)) -> f64| median(runs.iter().zip(first).map(share));
+        let share = Share {
+            by_rate: shares(|(own, bare)| own.rate / bare.rate),
+            by_micros: shares(|(own, bare)| bare.micros / own.micros),
+        };
+        Self { rate: over(|run| run.rate), micros: over(|run| run.micros), share }
     }
 }
 
@@ -141,28 +149,25 @@ fn tell(
 ) -> Vec<Taken> {
     let heads = ["a second", "at most", "share", "µs", "share"].map(|head| format!("{head:>9}"));
     report.say(&format!("{title:30}  {}", heads.join("  ")));
-    let mut taken: Vec<Taken> = Vec::new();
-    for (Contender { name, .. }, runs) in contenders.iter().zip(runs) {
-        let rates = sorted(runs.iter().map(|run| run.rate));
-        let micros = sorted(runs.iter().map(|run| run.micros))[runs.len() / 2];
-        let (rate, most) = (rates[rates.len() / 2], rates[rates.len() - 1]);
-        let own = Taken { rate, micros };
-        let share = own.share(taken.first().unwrap_or(&own));
-        let (by_rate, by_micros) = (share.by_rate, share.by_micros);
+    let mut all = Vec::new();
+    for (Contender { name, .. }, own) in contenders.iter().zip(runs) {
+        let taken = Taken::of(own, &runs[0]);
+        let Taken { rate, micros, share: Share { by_rate, by_micros } } = taken;
+        let most = own.iter().map(|run| run.rate).fold(0.0, f64::max);
         report.say(&format!(
             "{name:30}  {rate:>9.0}  {most:>9.0}  {by_rate:>9.2}  {micros:>9.2}  {by_micros:>9.2}"
         ));
         report.note(&format!("{title}: {name}"), rate);
         report.note(&format!("{title}: {name}, µs of the processor"), micros);
-        taken.push(own);
+        all.push(taken);
     }
-    taken
+    all
 }
 
-fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
-    figures
+    figures[figures.len() / 2]
 }
 
 impl Contender {

@@ -11,7 +11,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::{DefaultKeyedRateLimiter, Quota, clock::MonotonicClock};
 use limitador::{
     CheckResult,
     limit::{Context, Limit, Namespace},
@@ -23,10 +23,19 @@ use tower_governor::{
 const BURST: u32 = 900_000_000;
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
-/// One rate by key, in governor's usual store.
+/// One rate by key, in governor's usual store and by its usual clock, the processor's counter.
 pub fn governor() -> DefaultKeyedRateLimiter<String> {
-    let burst = NonZeroU32::new(BURST).expect("not zero");
-    governor::RateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(burst))
+    governor::RateLimiter::keyed(rate())
+}
+
+/// The same by the clock of the operating system, which governor takes without its feature `quanta`.
+pub fn governor_by_system_clock() -> impl Fn(&String) -> bool {
+    let limiter = governor::RateLimiter::dashmap_with_clock(rate(), MonotonicClock);
+    move |key| limiter.check_key(key).is_ok()
+}
+
+fn rate() -> Quota {
+    Quota::per_second(PER_SECOND).allow_burst(NonZeroU32::new(BURST).expect("not zero"))
 }
 
 /// What either governor does with a rate: it tells it in response headers.
