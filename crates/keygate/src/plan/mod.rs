@@ -47,7 +47,7 @@ pub use self::{
 };
 use crate::{
     scope::{Scope, ScopeSet},
-    wire::Told,
+    wire::FieldParts,
 };
 
 /// The most limits a plan may have.
@@ -72,7 +72,7 @@ pub(crate) struct Charged {
     limits: Arc<[Limit]>,
     /// Those that count what a request weighs, if some count that it is there.
     weighing: Option<Arc<Charged>>,
-    pub(crate) told: Told,
+    pub(crate) field_parts: FieldParts,
 }
 
 impl Plan {
@@ -117,8 +117,8 @@ impl Charged {
             let weighing = limits.iter().filter(|limit| !limit.is_concurrency());
             Self::new(weighing.cloned().collect())
         });
-        let told = Told::of(&limits);
-        Arc::new(Self { limits, weighing, told })
+        let field_parts = FieldParts::of(&limits);
+        Arc::new(Self { limits, weighing, field_parts })
     }
 
     pub(crate) fn list(&self) -> &Arc<[Limit]> {

@@ -147,8 +147,6 @@ impl Scope {
         }
     }
 
-    // Few have several wildcards: kept apart, so that all others are compared in place.
-    #[cold]
     fn covers_by_segment(&self, other: &Self) -> bool {
         let mut own = self.segments().peekable();
         let mut theirs = other.segments();

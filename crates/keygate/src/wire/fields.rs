@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{FieldName, FieldValue, Manner, Told, Wire};
+use super::{FieldName, FieldParts, FieldValue, Manner, Wire};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
 /// Header fields to append to a response: values of visible ASCII.
@@ -60,9 +60,10 @@ impl Wire {
             return fields;
         };
         if self.rate_limit_fields.draft() {
-            let policy = charged.told.policies.of(counted, || policy(counted));
+            let parts = &charged.field_parts;
+            let policy = parts.policies.of(counted, || policy(counted));
             fields.push((FieldName::RateLimitPolicy, policy));
-            fields.push((FieldName::RateLimit, remaining(counted, &charged.told).into()));
+            fields.push((FieldName::RateLimit, remaining(counted, parts).into()));
         }
         if self.rate_limit_fields.legacy()
             && let Some((limit, reading)) = nearest_to_its_end(counted)
@@ -105,13 +106,16 @@ fn policy(counted: &Counted) -> String {
 }
 
 /// What remains, in the same form; of slots without a length of time.
-fn remaining(counted: &Counted, told: &Told) -> String {
+fn remaining(counted: &Counted, parts: &FieldParts) -> String {
     let numbers = || counted.iter().map(|(limit, reading)| left_and_reset(limit, reading));
+    let items = || parts.heads.iter().map(|head| &**head).zip(numbers());
     // Measured first: a string with room to spare is copied, or carries its spare room along.
-    let length = |(left, reset): (u64, Option<u64>)| digits(left) + reset.map_or(0, digits);
-    let mut text = String::with_capacity(told.length + numbers().map(length).sum::<usize>());
+    let length = |(head, (left, reset)): (&str, (u64, Option<u64>))| {
+        head.len() + digits(left) + reset.map_or(0, |reset| RESET.len() + digits(reset))
+    };
+    let mut text = String::with_capacity(items().map(length).sum());
     let mut digits = itoa::Buffer::new();
-    for (head, (left, reset)) in told.heads.iter().zip(numbers()) {
+    for (head, (left, reset)) in items() {
         text.push_str(head);
         text.push_str(digits.format(left));
         if let Some(reset) = reset {
@@ -131,7 +135,7 @@ fn left_and_reset(limit: &Limit, reading: &Reading) -> (u64, Option<u64>) {
 pub(super) const GAP: &str = ", ";
 
 /// Before the seconds after which more becomes available.
-pub(super) const RESET: &str = ";t=";
+const RESET: &str = ";t=";
 
 /// The powers of ten of as many digits as an integer of a field may have.
 const POWERS_OF_TEN: [u64; 16] = [

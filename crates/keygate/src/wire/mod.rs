@@ -5,13 +5,13 @@
 
 mod credential;
 mod details;
+mod field_parts;
 mod fields;
 mod forwarded;
 mod grpc;
 mod manner;
 mod name;
 mod reply;
-mod told;
 mod value;
 mod websocket;
 
@@ -21,8 +21,8 @@ use crate::{address::TrustedProxies, verdict::Caller};
 
 pub(crate) use self::{
     credential::{Extraction, NoCredential, Place},
+    field_parts::FieldParts,
     manner::Manner,
-    told::Told,
 };
 pub use self::{
     fields::{Fields, RateLimitFields},

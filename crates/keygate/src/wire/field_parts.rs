@@ -1,22 +1,17 @@
-//! What is told of a list of limits and stays the same from request to request, so that the hot path does
-//! not write it again.
+//! The parts of the RateLimit fields that stay the same from request to request, so that the hot path does not
+//! write them again.
 
 use std::{fmt, iter, sync::OnceLock};
 
 use smallvec::SmallVec;
 
-use super::{
-    FieldValue,
-    fields::{GAP, RESET},
-};
+use super::{FieldValue, fields::GAP};
 use crate::{limit::Reading, plan::Limit, verdict::Counted};
 
 /// Belongs to the one list of limits it is kept with.
-pub(crate) struct Told {
+pub(crate) struct FieldParts {
     /// What stands before the number of each limit in the list of what remains.
     pub(super) heads: Box<[Box<str>]>,
-    /// How long that list is without its numbers.
-    pub(super) length: usize,
     pub(super) policies: Policies,
 }
 
@@ -32,15 +27,13 @@ struct Policy {
     others: Policies,
 }
 
-impl Told {
+impl FieldParts {
     pub(crate) fn of(limits: &[Limit]) -> Self {
         let gaps = iter::once("").chain(iter::repeat(GAP));
         // Names of limits hold no character that would need an escape.
         let head = |(gap, limit): (_, &Limit)| format!("{gap}\"{}\";r=", limit.name()).into();
-        let heads: Box<[Box<str>]> = gaps.zip(limits).map(head).collect();
-        let resets = limits.iter().filter(|limit| !limit.is_concurrency()).count() * RESET.len();
-        let length = resets + heads.iter().map(|head| head.len()).sum::<usize>();
-        Self { heads, length, policies: Policies::default() }
+        let heads = gaps.zip(limits).map(head).collect();
+        Self { heads, policies: Policies::default() }
     }
 }
 
@@ -67,8 +60,8 @@ impl Policies {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for FieldParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
+        f.write_str("FieldParts")
     }
 }
