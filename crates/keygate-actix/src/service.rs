@@ -1,6 +1,6 @@
 use std::{pin::Pin, rc::Rc, sync::LazyLock};
 
-use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, forward_ready};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, forward_ready};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{Error, HttpMessage as _, HttpResponse, body::EitherBody, http::StatusCode};
 use keygate::verdict::{Passage, Rejection, Verdict};
@@ -60,7 +60,7 @@ where
 fn pass<B>(mut response: ServiceResponse<B>, passage: Option<Passage>) -> Gated<B> {
     let slot = passage.as_ref().and_then(Passage::for_body);
     if let Some(passage) = passage {
-        let (fields, verdict) = settle(passage, response.response().head());
+        let (fields, verdict) = settle(passage, response.response());
         tell(response.response_mut(), fields, verdict);
     }
     response.map_body(|_, body| EitherBody::left(ResponseBody { body, slot }))
@@ -68,7 +68,7 @@ fn pass<B>(mut response: ServiceResponse<B>, passage: Option<Passage>) -> Gated<
 
 /// An error stays one for the middleware around us; the response that is made of it tells the same.
 fn fail(mut error: Error, passage: Passage) -> Error {
-    let (fields, verdict) = settle(passage, error.error_response().head());
+    let (fields, verdict) = settle(passage, &error.error_response());
     error.add_response_mapper(move |mut response| {
         tell(&mut response, fields.clone(), verdict.clone());
         response
@@ -80,27 +80,27 @@ fn refuse<B>(request: ServiceRequest, rejection: Rejection) -> Gated<B> {
     let reply = rejection.reply();
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status).body(reply.body);
-    tell(&mut response, reply.headers, Verdict::Rejected(rejection));
+    tell(&mut response, reply.headers, Some(Verdict::Rejected(rejection)));
     request.into_response(response).map_into_right_body()
 }
 
-fn settle(passage: Passage, head: &ResponseHead) -> (Fields, Verdict) {
-    let header = |name: &str| head.headers().get(name).map(HeaderValue::as_bytes);
-    let (fields, status) = (passage.fields(), passage.status_of(head.status.as_u16(), header));
-    (fields, passage.settle(Some(status)))
+fn settle<B>(passage: Passage, response: &HttpResponse<B>) -> (Fields, Option<Verdict>) {
+    let header = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
+    let status = passage.status_of(response.status().as_u16(), header);
+    let (fields, verdict) = (passage.fields(), passage.verdict(response.extensions().get()));
+    passage.settle(Some(status));
+    (fields, verdict)
 }
 
 /// Parsed once: a name that is none of the usual ones takes longer than its value.
 static NAMES: LazyLock<[HeaderName; FieldName::ALL.len()]> =
     LazyLock::new(|| FieldName::ALL.map(|name| HeaderName::from_static(name.as_str())));
 
-fn tell<B>(response: &mut HttpResponse<B>, fields: Fields, verdict: Verdict) {
+fn tell<B>(response: &mut HttpResponse<B>, fields: Fields, verdict: Option<Verdict>) {
     for (name, value) in fields {
         let value = value.into_made(|text| HeaderValue::try_from(text).ok());
         let field = NAMES.get(name.place()).cloned().zip(value);
         field.into_iter().for_each(|(name, value)| response.headers_mut().append(name, value));
     }
-    let mut extensions = response.extensions_mut();
-    let verdict = verdict.after(extensions.get());
-    extensions.insert(verdict);
+    verdict.map(|verdict| response.extensions_mut().insert(verdict));
 }

@@ -22,9 +22,8 @@ fn main() {
 
     let (presented, present) = allocated(|| setup.present(&head));
     let (admission, admit) = allocated(|| setup.admit(presented));
-    let (fields, list) = allocated(|| admission.fields());
-    let (verdict, settle) = allocated(|| admission.settle(Some(200)));
-    drop((fields, verdict));
+    let (_fields, list) = allocated(|| admission.fields());
+    let ((), settle) = allocated(|| admission.settle(Some(200)));
 
     let steps = [("present", present), ("admit", admit), ("fields", list), ("settle", settle)];
     let count: usize = steps.iter().map(|(_, sizes)| sizes.len()).sum();

@@ -17,7 +17,7 @@ use keygate::{
     gate::Presented,
     memory::{MemoryCounters, MemoryKeys, MemoryUsage},
     requirement::Requirement,
-    verdict::{Caller, Passage, Verdict},
+    verdict::{Caller, Passage},
     wire::RequestHead,
 };
 
@@ -76,10 +76,10 @@ impl Setup {
     }
 
     /// The whole admitted path, but for the service in its middle.
-    pub fn serve(&self, parts: &Parts) -> Verdict {
+    pub fn serve(&self, parts: &Parts) {
         let admission = self.admit(self.present(parts));
         std::hint::black_box(admission.fields());
-        admission.settle(Some(200))
+        admission.settle(Some(200));
     }
 }
 

@@ -78,11 +78,11 @@ fn tell<R, E>(answer: &mut Result<Response<R>, E>, passage: Passage) -> Option<P
         return None;
     };
     append(response.headers_mut(), passage.fields());
+    if let Some(verdict) = passage.verdict(response.extensions().get()) {
+        response.extensions_mut().insert(verdict);
+    }
     let header = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
-    let (verdict, held) = passage.settle_by_head(response.status().as_u16(), header);
-    let extensions = response.extensions_mut();
-    extensions.insert(verdict.after(extensions.get()));
-    held
+    passage.settle_by_head(response.status().as_u16(), header)
 }
 
 fn refuse<R>(rejection: Rejection) -> Response<ResponseBody<R>> {

@@ -11,6 +11,7 @@ use actix_web::{
     test::init_service,
     web,
 };
+use keygate::gate::GateBuilder;
 
 use crate::{
     send::{Answer, send},
@@ -56,7 +57,7 @@ async fn answer(door: &Door, path: &str) -> Answer {
 
 #[actix_web::test]
 async fn an_error_of_middleware_stays_one_and_is_rendered_with_the_fields() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let answer = answer(&door, "/teapot").await;
     assert!(answer.was_err);
     assert_eq!((answer.status, answer.text.as_str()), (418, "short"));

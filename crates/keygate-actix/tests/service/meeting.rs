@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{App, test::init_service, web};
-use keygate::{memory::MemoryKeys, usage::Outcome, verdict::Reason, wire::Wire};
+use keygate::{gate::GateBuilder, memory::MemoryKeys, usage::Outcome, verdict::Reason, wire::Wire};
 use keygate_actix::Caller;
 
 use crate::{
@@ -33,7 +33,7 @@ macro_rules! nested {
 
 #[actix_web::test]
 async fn app_scope_and_resource_of_one_gate_count_and_meter_once() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let narrow = door.keys().require("orders:read").unwrap();
     let app = nested!(door.keys().cost(2), narrow.clone().cost(5), narrow.clone());
     let answer = send(&app, door.get("/v1/me")).await;
@@ -48,7 +48,7 @@ async fn app_scope_and_resource_of_one_gate_count_and_meter_once() {
 
 #[actix_web::test]
 async fn a_further_one_still_checks_its_scopes_and_its_refusal_stays_the_verdict() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let app = nested!(door.keys(), door.keys(), door.keys().require("admin").unwrap());
     let answer = send(&app, door.get("/v1/me")).await;
     assert_eq!((answer.status, answer.refused()), (403, Reason::InsufficientScope));

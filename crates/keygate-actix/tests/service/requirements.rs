@@ -6,7 +6,7 @@ use actix_web::{
     test::{TestRequest, init_service},
     web,
 };
-use keygate::{requirement::Requirement, wire::Wire};
+use keygate::{gate::GateBuilder, requirement::Requirement, wire::Wire};
 
 use crate::{
     send::{send, status},
@@ -32,13 +32,21 @@ fn claimed(head: &RequestHead) -> u64 {
 
 #[actix_web::test]
 async fn a_key_is_admitted_and_told_its_limits() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let answer = send(&app!(door.keys()), door.get("/")).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, "ok"));
     assert_eq!(answer.values("ratelimit"), [r#""daily";r=8;t=43200"#]);
     assert_eq!(answer.values("ratelimit-policy"), [r#""daily";q=9;w=86400"#]);
     assert_eq!(answer.admitted().caller().key_id(), Some(door.issued.record.id));
     assert_eq!(door.usage().await, [(SUCCESS, 1, 1)]);
+}
+
+#[actix_web::test]
+async fn the_verdict_on_an_admitted_request_is_told_only_if_asked_for() {
+    let door = Door::of(9).await;
+    let answer = send(&app!(door.keys()), door.get("/")).await;
+    assert_eq!(answer.values("ratelimit").len(), 1);
+    assert!(answer.verdict.is_none(), "{answer:?}");
 }
 
 #[actix_web::test]
@@ -129,7 +137,7 @@ async fn a_public_requirement_opens_a_scope_or_a_resource() {
 
 #[actix_web::test]
 async fn a_public_path_is_open_to_the_letter_and_whole_in_a_scope() {
-    let set = |builder: keygate::gate::GateBuilder| builder.public_path("/v1/healthz");
+    let set = |builder: GateBuilder| builder.public_path("/v1/healthz");
     let door = Door::built(9, set).await;
     let scope = web::scope("/v1")
         .wrap(door.keys())
@@ -179,7 +187,7 @@ async fn methods_are_all_the_same_but_for_a_preflight() {
 #[actix_web::test]
 async fn visitors_are_told_apart_by_their_address_behind_trusted_proxies() {
     let wire = Wire::default().trusted_proxies("10.0.0.0/8".parse().unwrap());
-    let door = Door::built(9, |builder| builder.anonymous("free").wire(wire)).await;
+    let door = Door::built(9, |builder| builder.anonymous("free").wire(wire).tell_admitted()).await;
     let app = app!(door.keys());
     for (peer, said, visitor) in [
         ("203.0.113.9:1", "198.51.100.7", "ip:203.0.113.9"),

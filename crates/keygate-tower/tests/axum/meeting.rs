@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Extension, Router, routing::get};
 use keygate::{
     Caller, Verdict,
+    gate::GateBuilder,
     memory::MemoryKeys,
     usage::{Outcome, StatusClass},
     verdict::Reason,
@@ -26,7 +27,7 @@ fn whoami() -> Router {
 
 #[tokio::test]
 async fn two_layers_of_one_gate_count_and_meter_once() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let app = whoami()
         .route_layer(door.layer().require("orders:read").unwrap().cost(5))
         .layer(door.layer().cost(2));
@@ -53,7 +54,7 @@ async fn an_inner_layer_still_checks_its_scopes() {
 
 #[tokio::test]
 async fn a_refusal_of_an_inner_layer_stays_the_verdict() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let app = whoami().route_layer(door.layer().require("admin").unwrap()).layer(door.layer());
     let response = send(&app, door.get("/")).await;
     match response.extensions().get() {

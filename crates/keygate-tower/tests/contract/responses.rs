@@ -1,7 +1,7 @@
 //! What is added to requests and responses, and what is left as it was.
 
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use keygate::{Caller, Verdict, verdict::Reason};
+use keygate::{Caller, Verdict, gate::GateBuilder, verdict::Reason};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{Door, text_of};
@@ -40,7 +40,7 @@ fn values<'r, B>(response: &'r Response<B>, name: &str) -> Vec<&'r str> {
 
 #[tokio::test]
 async fn an_admission_adds_and_overwrites_nothing() {
-    let door = Door::of(9).await;
+    let door = Door::built(9, GateBuilder::tell_admitted).await;
     let request = door.get("/tea").header("x-before", "kept").extension(Note("of the request"));
     let service = door.layer().layer(service_fn(teapot));
     let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
@@ -60,6 +60,18 @@ async fn an_admission_adds_and_overwrites_nothing() {
         other => panic!("{other:?}"),
     }
     assert_eq!(text_of(response).await, "short and stout");
+}
+
+#[tokio::test]
+async fn the_verdict_on_an_admitted_request_is_told_only_if_asked_for() {
+    let door = Door::of(9).await;
+    let service = door.layer().layer(service_fn(async |request: Request<()>| {
+        assert!(request.extensions().get::<Caller>().is_some());
+        Answer::Ok(Response::new(String::new()))
+    }));
+    let response = service.oneshot(door.get("/").body(()).unwrap()).await.unwrap();
+    assert_eq!(values(&response, "ratelimit").len(), 1);
+    assert!(response.extensions().is_empty());
 }
 
 #[tokio::test]

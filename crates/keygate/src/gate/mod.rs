@@ -82,6 +82,8 @@ pub struct Gate {
     public_paths: Vec<String>,
     /// The plan of callers without a key.
     anonymous: Option<Name>,
+    /// Whether layers around the gate's are told of admitted requests.
+    tells_admitted: bool,
 }
 
 impl Gate {

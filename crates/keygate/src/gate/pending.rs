@@ -263,6 +263,10 @@ impl Pending {
         self.manner
     }
 
+    pub(crate) fn tells_admitted(&self) -> bool {
+        self.gate.tells_admitted
+    }
+
     pub(crate) fn borne(&self) -> Option<&Caller> {
         self.borne.as_ref()
     }

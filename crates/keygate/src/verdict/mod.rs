@@ -20,7 +20,8 @@ pub use self::{
 };
 
 /// What a gate concluded about a request. Adapters put it into the extensions of the response, for
-/// logging and tracing layers around them.
+/// logging and tracing layers around them: that of a refused request always, that of an admitted one where the gate
+/// is [to tell it](crate::gate::GateBuilder::tell_admitted).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -28,16 +29,4 @@ pub enum Verdict {
     Admitted(Arc<Admitted>),
     /// The request was answered by the gate.
     Rejected(Rejection),
-}
-
-impl Verdict {
-    /// The verdict to put in place of what the extensions hold already: a refusal by a layer further in
-    /// is the last word on the request.
-    #[must_use]
-    pub fn after(self, inner: Option<&Self>) -> Self {
-        match inner {
-            Some(Self::Rejected(rejection)) => Self::Rejected(rejection.clone()),
-            _ => self,
-        }
-    }
 }

@@ -58,6 +58,16 @@ impl Passage {
         it.pending.fields(&it.taken.counted)
     }
 
+    /// The verdict for the extensions of the response, if the gate is
+    /// [to tell it](crate::gate::GateBuilder::tell_admitted). `inner` is what the extensions hold already: a refusal by
+    /// a layer further in is the last word on the request, and stays.
+    #[must_use]
+    pub fn verdict(&self, inner: Option<&Verdict>) -> Option<Verdict> {
+        let refused = matches!(inner, Some(Verdict::Rejected(_)));
+        let tells = self.admitted().pending.tells_admitted() && !refused;
+        tells.then(|| Verdict::Admitted(Arc::clone(&self.admission.0)))
+    }
+
     /// The status to [`settle`](Self::settle) with: that of the response, or what amounts to it where
     /// the protocol says it elsewhere, in a header that it has by this name in lower case. For bodies
     /// without trailers: the others are told by [`settle_by_head`](Self::settle_by_head).
@@ -78,9 +88,8 @@ impl Passage {
     }
 
     /// The service has answered with this status; `None` if it failed without one.
-    pub fn settle(mut self, status: Option<u16>) -> Verdict {
+    pub fn settle(mut self, status: Option<u16>) {
         self.settle_once(status);
-        self.verdict()
     }
 
     /// The service has answered with a head of this status; `header` looks for a header by its name in
@@ -94,13 +103,12 @@ impl Passage {
         mut self,
         status: u16,
         header: impl Fn(&'static str) -> Option<&'h [u8]>,
-    ) -> (Verdict, Option<Self>) {
+    ) -> Option<Self> {
         let holds_slot = self.counts && self.has_slot();
         if let Some(status) = self.admitted().pending.manner().status_by_head(status, header) {
             self.settle_once(Some(status));
         }
-        let verdict = self.verdict();
-        (verdict, (holds_slot || self.counts).then_some(self))
+        (holds_slot || self.counts).then_some(self)
     }
 
     /// The body has ended; `trailer` looks for a trailer by its name in lower case, and finds none if the
@@ -125,10 +133,6 @@ impl Passage {
         if std::mem::take(&mut self.counts) {
             self.answered(status);
         }
-    }
-
-    fn verdict(&self) -> Verdict {
-        Verdict::Admitted(Arc::clone(&self.admission.0))
     }
 
     fn has_slot(&self) -> bool {

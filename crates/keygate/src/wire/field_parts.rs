@@ -39,24 +39,21 @@ impl FieldParts {
 
 impl Policies {
     /// The policy of these readings, by `write` if it was never told before.
-    pub(super) fn of(&self, counted: &Counted, write: impl FnOnce() -> String) -> FieldValue {
+    pub(super) fn of(&self, counted: &Counted, write: impl Fn() -> String) -> FieldValue {
         let windows = || counted.readings().iter().map(|reading: &Reading| reading.window_seconds);
+        let new = || Policy {
+            window_seconds: windows().collect(),
+            value: FieldValue::shared(write()),
+            others: Self::default(),
+        };
         let mut policies = self;
-        while let Some(policy) = policies.0.get() {
+        loop {
+            let policy = policies.0.get_or_init(|| Box::new(new()));
             if policy.window_seconds.iter().copied().eq(windows()) {
                 return policy.value.clone();
             }
             policies = &policy.others;
         }
-        let value = FieldValue::shared(write());
-        let policy = Policy {
-            window_seconds: windows().collect(),
-            value: value.clone(),
-            others: Self::default(),
-        };
-        // Whoever came first at the same time is told next time.
-        let _ = policies.0.set(Box::new(policy));
-        value
     }
 }
 

@@ -173,7 +173,7 @@ fn a_plan_that_is_not_there_is_told_as_such() {
 #[test]
 fn visitors_are_metered_under_no_key() {
     let desk = desk();
-    let _ = desk.ask(&from("203.0.113.7"), &any_key()).unwrap().settle(Some(200));
+    desk.ask(&from("203.0.113.7"), &any_key()).unwrap().settle(Some(200));
     let metered = desk.metered();
     assert_eq!(metered.len(), 1);
     assert_eq!(metered[0].outcome, Outcome::Admitted(StatusClass::Success));

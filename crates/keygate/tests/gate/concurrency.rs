@@ -57,7 +57,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let counters = Arc::new(MoodyCounters::shared_by(2));
-        let desk = Desk::new(PLANS, |gate| gate.counters(counters.clone()));
+        let desk = Desk::new(PLANS, |gate| gate.counters(counters.clone()).tell_admitted());
         Self { desk, counters }
     }
 
@@ -98,7 +98,7 @@ fn costing(cost: u64) -> Arc<Requirement> {
 }
 
 fn answer(passage: Passage) {
-    let _ = passage.settle(Some(200));
+    passage.settle(Some(200));
 }
 
 /// The request as an inner layer sees it.
@@ -131,7 +131,7 @@ fn a_slot_is_free_once_its_request_was_answered_or_given_up() {
     let request = bench.key("free");
     let ends: [fn(Passage); 4] = [
         answer,
-        |passage| drop(passage.settle(None)),
+        |passage| passage.settle(None),
         drop,
         |passage| {
             let handler = AssertUnwindSafe(|| {
@@ -282,7 +282,8 @@ fn a_slot_stays_for_as_long_as_somebody_holds_the_admission() {
     let (background, body) = (passage.admission().clone(), passage.for_body());
     assert!(body.is_some());
     bench.desk.metered();
-    let verdict = passage.settle(Some(202));
+    let verdict = passage.verdict(None).unwrap();
+    passage.settle(Some(202));
     let another = background.clone();
     drop(background);
     assert_eq!(bench.free(&request), 1);

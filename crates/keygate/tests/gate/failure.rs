@@ -91,7 +91,7 @@ fn limits_that_are_open_on_failure_admit_uncounted_and_say_so() {
             assert!(admission.admitted().is_degraded(), "{plan}, {mood:?}");
             assert!(admission.admitted().counted().is_empty());
             assert!(admission.fields().is_empty());
-            let _ = admission.settle(Some(200));
+            admission.settle(Some(200));
         }
         bench.counters.turn(Mood::Well);
         let admission = bench.desk.ask(&request, &any_key()).unwrap();
@@ -211,7 +211,7 @@ fn a_degraded_request_is_metered_as_what_it_was() {
     let request = bench.request("open");
     bench.counters.turn(Mood::Broken);
     let dear = Arc::new(Requirement::default().cost(3));
-    let _ = bench.desk.ask(&request, &dear).unwrap().settle(Some(201));
+    bench.desk.ask(&request, &dear).unwrap().settle(Some(201));
     let metered = bench.desk.metered();
     let outcome = Outcome::Admitted(StatusClass::Success);
     assert_eq!((metered[0].outcome, metered[0].cost), (outcome, 3));

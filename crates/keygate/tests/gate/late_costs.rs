@@ -50,7 +50,7 @@ fn enter(desk: &Desk, request: &Request, cost: u64) -> Passage {
 }
 
 fn answer(passage: Passage) {
-    let _ = passage.settle(Some(200));
+    passage.settle(Some(200));
 }
 
 /// What is left of the first limit of the plan.
@@ -190,7 +190,7 @@ fn a_failure_costs_nothing_where_the_route_says_so() {
         (None, 80, 0),
     ];
     for (status, remaining, cost) in cases {
-        let _ = desk.ask(&request, &fair).unwrap().settle(status);
+        desk.ask(&request, &fair).unwrap().settle(status);
         let metered = desk.metered();
         assert_eq!((metered.len(), metered[0].cost), (1, cost), "{status:?}");
         assert_eq!(metered[0].outcome, Outcome::answered(status));
@@ -198,7 +198,7 @@ fn a_failure_costs_nothing_where_the_route_says_so() {
         desk.metered();
     }
     let unfair = enter(&desk, &request, 10);
-    let _ = unfair.settle(Some(500));
+    unfair.settle(Some(500));
     assert_eq!(left(&desk, &request), 70);
 }
 
@@ -211,7 +211,7 @@ fn a_failure_gives_back_what_was_settled_and_charged_meanwhile() {
     passage.admission().settle_cost(30);
     pollster::block_on(passage.admission().charge(5)).unwrap();
     assert_eq!(left(&desk, &request), 65);
-    let _ = passage.settle(Some(503));
+    passage.settle(Some(503));
     assert_eq!(left(&desk, &request), 100);
 }
 
@@ -247,10 +247,10 @@ fn an_inner_layer_settles_the_cost_of_the_one_request() {
     let inner = desk.ask(&within, &refunding).unwrap();
     drop(within);
     inner.admission().settle_cost(20);
-    let _ = inner.settle(Some(500));
+    inner.settle(Some(500));
     assert_eq!(left(&desk, &request), 80, "refunds belong to the first layer");
     desk.metered();
-    let _ = outer.settle(Some(500));
+    outer.settle(Some(500));
     let metered = desk.metered();
     assert_eq!(metered.len(), 1);
     assert_eq!(metered[0].cost, 20);

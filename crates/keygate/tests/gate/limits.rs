@@ -218,13 +218,13 @@ fn a_cost_of_nothing_is_checked_and_metered_but_not_charged() {
             let fields = admission.fields();
             let state = field(&fields, "ratelimit").unwrap();
             assert!(state.starts_with(&format!(r#""daily";r={left};"#)), "{state}");
-            let _ = admission.settle(Some(200));
+            admission.settle(Some(200));
         }
         let metered = desk.metered();
         assert_eq!(metered.len(), 3);
         assert!(metered.iter().all(|event| event.cost == 0));
         if left == 1 {
-            let _ = desk.ask(&request, &any_key()).unwrap().settle(Some(200));
+            desk.ask(&request, &any_key()).unwrap().settle(Some(200));
             desk.metered();
         }
     }

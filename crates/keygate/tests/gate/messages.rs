@@ -103,7 +103,7 @@ fn a_connection_is_metered_once_with_all_its_messages() {
     assert_eq!(refused(&connection, 9), Reason::RateLimited);
     assert!(bench.desk.metered().is_empty(), "neither messages nor refusals are requests");
     let admission = connection.admission().clone();
-    let _ = connection.settle(Some(101));
+    connection.settle(Some(101));
     assert!(bench.desk.metered().is_empty(), "the connection is open");
     pollster::block_on(admission.charge(1)).unwrap();
     drop(admission);

@@ -69,7 +69,7 @@ fn an_answered_request_is_metered_with_its_status_cost_and_latency() {
         let admission = bench.desk.ask(&request, &search(1)).unwrap();
         assert!(bench.desk.metered().is_empty(), "not before it is settled");
         bench.desk.clock.advance(Duration::from_micros(1234));
-        let _ = admission.settle(Some(status));
+        admission.settle(Some(status));
         let expected = Event {
             key: Some((key.record.id, "acme".to_owned())),
             operation: Some("search".to_owned()),
@@ -92,7 +92,7 @@ fn a_refused_request_is_metered_with_its_reason_and_costs_nothing() {
     let good = Request::bearer(text);
     let scoped = Requirement::default().operation("search").unwrap();
     let scoped = Arc::new(scoped.require("orders").unwrap());
-    let _ = bench.desk.ask(&good, &search(5)).unwrap().settle(Some(200));
+    bench.desk.ask(&good, &search(5)).unwrap().settle(Some(200));
     let _ = bench.metered_once();
 
     let cases = [
@@ -166,7 +166,7 @@ fn a_cost_given_at_presentation_outweighs_the_route() {
     assert_eq!(admission.admitted().cost(), 4);
     let counted = admission.admitted().counted();
     assert_eq!(counted.iter().map(|(_, reading)| reading.remaining).sum::<u64>(), 1);
-    let _ = admission.settle(Some(200));
+    admission.settle(Some(200));
     assert_eq!(bench.metered_once().cost, 4);
 }
 
@@ -191,7 +191,7 @@ fn a_request_that_many_let_go_of_at_once_is_metered_once() {
         let passage = bench.desk.ask(&request, &search(0)).unwrap();
         let (caller, start) = (passage.caller(), Barrier::new(3));
         let [one, other] = [(); 2].map(|()| passage.admission().clone());
-        let _ = passage.settle(Some(200));
+        passage.settle(Some(200));
         thread::scope(|threads| {
             for admission in [one, other] {
                 let start = &start;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keygate::{
     Gate,
+    gate::GateBuilder,
     keyring::NewKey,
     requirement::Requirement,
     usage::{Outcome, StatusClass},
@@ -43,14 +44,14 @@ fn an_inner_layer_of_the_same_gate_neither_counts_nor_meters() {
         assert!(second.fields().is_empty());
         assert_eq!(second.admitted().cost(), 1, "what the outer layer charged");
         assert_eq!(second.caller().key_id(), outer.caller().key_id());
-        assert!(matches!(second.settle(Some(200)), Verdict::Admitted(_)));
+        second.settle(Some(200));
     }
     drop(desk.ask(&within, &any_key()).unwrap());
     drop(within);
     assert!(desk.metered().is_empty());
     let fields = outer.fields();
     assert_eq!(field(&fields, "ratelimit"), Some(r#""daily";r=1;t=43200"#));
-    let _ = outer.settle(Some(204));
+    outer.settle(Some(204));
     let metered = desk.metered();
     assert_eq!(metered.len(), 1);
     assert_eq!(metered[0].outcome, Outcome::Admitted(StatusClass::Success));
@@ -66,7 +67,7 @@ fn an_inner_layer_still_checks_scopes() {
     assert_eq!(refused.reply().status, 403);
     assert_eq!(refused.caller().unwrap().consumer().as_str(), "acme");
     assert!(desk.metered().is_empty(), "the outer layer meters it");
-    let _ = outer.settle(Some(403));
+    outer.settle(Some(403));
     assert_eq!(desk.metered().len(), 1);
 }
 
@@ -130,26 +131,30 @@ fn layers_of_two_gates_count_once_each_in_whatever_order_they_stand() {
         assert!(further.fields().is_empty());
         caller = further.caller();
         assert_eq!(caller.key_id(), between.caller().key_id(), "whom the last that counted found");
-        assert!(matches!(further.settle(Some(200)), Verdict::Admitted(_)));
+        further.settle(Some(200));
     }
     let needs = Arc::new(Requirement::default().require("orders:write").unwrap());
     let refused = ours.ask(&inner(caller), &needs).unwrap_err();
     assert_eq!(refused.reason().code(), "insufficient_scope");
-    let _ = (between.settle(Some(200)), outer.settle(Some(200)));
+    between.settle(Some(200));
+    outer.settle(Some(200));
     assert_eq!((ours.metered().len(), theirs.metered().len()), (1, 1));
 }
 
 #[test]
-fn a_refusal_further_in_is_the_last_word() {
-    let desk = desk();
+fn a_verdict_on_an_admitted_request_is_told_if_asked_for_and_a_refusal_further_in_stays() {
+    let silent = desk();
+    assert!(silent.ask(&key(&silent), &any_key()).unwrap().verdict(None).is_none());
+
+    let desk = Desk::new(PLANS, GateBuilder::tell_admitted);
     let outer = desk.ask(&key(&desk), &any_key()).unwrap();
+    let further = desk.ask(&inner(outer.caller()), &any_key()).unwrap();
     let needs = Arc::new(Requirement::default().require("orders:write").unwrap());
     let refused = Verdict::Rejected(desk.ask(&inner(outer.caller()), &needs).unwrap_err());
-    let further = desk.ask(&inner(outer.caller()), &any_key()).unwrap().settle(Some(200));
-    let admitted = outer.settle(Some(403));
-    let is_refused = |verdict: Verdict| matches!(verdict, Verdict::Rejected(_));
-    assert!(is_refused(admitted.clone().after(Some(&refused))));
-    assert!(!is_refused(admitted.clone().after(Some(&further))));
-    assert!(!is_refused(admitted.clone().after(None)));
-    assert!(is_refused(refused.after(Some(&admitted))), "what is said now is said by this layer");
+    for passage in [&outer, &further] {
+        let Some(Verdict::Admitted(admitted)) = passage.verdict(None) else { panic!("no verdict") };
+        assert_eq!(admitted.caller().key_id(), outer.caller().key_id());
+        assert!(passage.verdict(Some(&Verdict::Admitted(admitted))).is_some());
+        assert!(passage.verdict(Some(&refused)).is_none());
+    }
 }

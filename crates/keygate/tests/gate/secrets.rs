@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keygate::{
+    gate::GateBuilder,
     key::{Digester, Pepper},
     keyring::{Issued, NewKey},
     memory::MemoryKeys,
@@ -32,7 +33,7 @@ fn assert_keeps(shown: &str, issued: &Issued) {
 
 #[test]
 fn nothing_on_the_path_shows_the_key_or_its_digest() {
-    let desk = Desk::new(PLANS, |gate| gate);
+    let desk = Desk::new(PLANS, GateBuilder::tell_admitted);
     let issued = desk.issue(NewKey::new("acme", "free"));
     let request = Request::bearer(issued.key.expose());
     let presented = desk.gate.present(&request, &any_key()).unwrap();
@@ -43,7 +44,8 @@ fn nothing_on_the_path_shows_the_key_or_its_digest() {
     assert_keeps(&format!("{:?}", admission.caller().record()), &issued);
     assert_keeps(&format!("{:?}", admission.fields()), &issued);
     let outer = admission.caller();
-    assert_keeps(&format!("{:?}", admission.settle(Some(200))), &issued);
+    assert_keeps(&format!("{:?}", admission.verdict(None).unwrap()), &issued);
+    admission.settle(Some(200));
     let rejection = desk.ask(&request, &any_key()).unwrap_err();
     assert_keeps(&format!("{rejection:?} {:?}", rejection.reply()), &issued);
     let inner = Request { caller: Some(outer), ..Request::get("/") };

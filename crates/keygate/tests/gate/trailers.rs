@@ -52,7 +52,7 @@ fn find<'l>(lines: Lines<'l>, name: &str) -> Option<&'l [u8]> {
 
 /// The service has answered 200 with this head.
 fn answer(passage: Passage, head: Lines<'_>) -> Option<Passage> {
-    passage.settle_by_head(200, |name| find(head, name)).1
+    passage.settle_by_head(200, |name| find(head, name))
 }
 
 fn end(passage: &mut Passage, trailers: Lines<'_>) {
@@ -192,7 +192,7 @@ fn a_head_that_tells_settles_the_request() {
     ];
     for (request, status, head, outcome) in cases {
         let passage = desk.ask(request, &any_key()).unwrap();
-        let (_, held) = passage.settle_by_head(status, |name| find(head, name));
+        let held = passage.settle_by_head(status, |name| find(head, name));
         let mut held = held.expect("the slot is held");
         assert!(held.is_settled(), "{head:?}");
         end(&mut held, &[("grpc-status", "13")]);

@@ -74,7 +74,7 @@ impl Bench {
         self.goes((Way::Well, Mood::Well));
         let look = self.desk.ask(&self.request(), &costing(0)).unwrap();
         let left = look.admitted().counted().iter().map(|(_, it)| it.remaining).collect();
-        let _ = look.settle(Some(200));
+        look.settle(Some(200));
         self.desk.metered();
         left
     }
@@ -108,7 +108,7 @@ fn told(verdict: Verdict) -> String {
     match verdict {
         Ok(passage) => {
             let told = passage.fields().iter().map(|(_, value)| &**value).collect();
-            let _ = passage.settle(Some(200));
+            passage.settle(Some(200));
             told
         }
         Err(rejection) => format!("{}: {:?}", rejection.reason().code(), rejection.reply()),

@@ -41,7 +41,7 @@ fn names(fields: &Fields) -> Vec<&'static str> {
 #[track_caller]
 fn settled(admission: Passage) -> Fields {
     let fields = admission.fields();
-    let _ = admission.settle(Some(200));
+    admission.settle(Some(200));
     fields
 }
 
