@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
-use keygate::{key::KeyId, record::ConsumerId};
+use keygate::{address::AddressPartitionError, key::KeyId, record::ConsumerId};
 
 use crate::{keys::KeysCommand, limits::LimitsCommand, plans::PlansCommand, usage::UsageCommand};
 
@@ -75,17 +75,25 @@ pub(crate) enum Group {
     Usage(UsageCommand),
 }
 
-/// Whom a command is about: one key, or all of a consumer's.
+/// Whom a command is about: one key, all of a consumer's, or who calls without one from an address.
 #[derive(Clone)]
 pub(crate) enum Subject {
     Key(KeyId),
     Consumer(ConsumerId),
+    Visitor(ConsumerId),
 }
 
 impl FromStr for Subject {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(address) = text.strip_prefix("ip:") {
+            let visitor = |address| Self::Visitor(ConsumerId::visitor(address));
+            return address
+                .parse()
+                .map(visitor)
+                .map_err(|error: AddressPartitionError| error.to_string());
+        }
         match text.parse() {
             Ok(id) => Ok(Self::Key(id)),
             Err(_) => {
@@ -99,7 +107,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => id.fmt(f),
-            Self::Consumer(consumer) => consumer.fmt(f),
+            Self::Consumer(consumer) | Self::Visitor(consumer) => consumer.fmt(f),
         }
     }
 }
@@ -130,12 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_a_key_id_or_else_a_consumer() {
+    fn a_subject_is_a_key_id_or_an_address_or_else_a_consumer() {
         assert!(matches!("key_0123456789ABCDef".parse(), Ok(Subject::Key(_))));
         for consumer in ["acme", "key_", "key_0123", "a{b}:c", "0"] {
             assert!(matches!(consumer.parse(), Ok(Subject::Consumer(_))), "{consumer}");
         }
-        for bad in ["", "two words", "a\r\nb", "🔑", &"x".repeat(10_000)] {
+        for visitor in ["ip:2001:db8:1:2::7", "ip:2001:db8:1:2::/64"] {
+            let Ok(Subject::Visitor(visitor)) = visitor.parse() else { panic!("{visitor}") };
+            assert_eq!(visitor.as_str(), "ip:2001:db8:1:2::/64");
+        }
+        for bad in
+            ["", "two words", "a\r\nb", "🔑", &"x".repeat(10_000), "ip:", "ip:acme", "ip:1.2.3"]
+        {
             assert!(bad.parse::<Subject>().is_err(), "{bad}");
         }
     }

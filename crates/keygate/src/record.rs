@@ -60,8 +60,24 @@ const VISITOR: &str = "ip:";
 
 impl ConsumerId {
     /// Whoever calls from there without a key.
-    pub(crate) fn visitor(address: AddressPartition) -> Result<Self, ConsumerIdError> {
-        Self::parse(&format!("{VISITOR}{address}"))
+    ///
+    /// ```
+    /// use keygate::{address::ClientAddress, record::ConsumerId};
+    ///
+    /// let client = ClientAddress::from("2001:db8:1:2::7".parse::<std::net::IpAddr>()?);
+    /// let visitor = ConsumerId::visitor(client.partition());
+    /// assert_eq!(visitor.as_str(), "ip:2001:db8:1:2::/64");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn visitor(address: AddressPartition) -> Self {
+        Self(format!("{VISITOR}{address}").into())
+    }
+
+    /// The id that stands for a key where limits count a visitor by it; `None` for a consumer with keys.
+    #[must_use]
+    pub fn visitor_lineage(&self) -> Option<KeyId> {
+        self.is_visitor().then(|| KeyId::standing_for(&self.0))
     }
 
     /// Whether that is the id of somebody without a key.

@@ -28,12 +28,17 @@ use crate::{
 
 pub(super) async fn show(
     subject: &Subject,
+    plan: Option<&Name>,
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
-    let (rows, missing) = read(subject, &Store::connect(global).await?).await?;
+    if let (Subject::Visitor(visitor), None) = (subject, plan) {
+        let fix = "add --plan, with the name that the services give to `anonymous`";
+        return Err(Failure::Usage(format!("no key names the plan of {visitor}; {fix}")));
+    }
+    let (rows, missing) = read(subject, plan, &Store::connect(global).await?).await?;
     for plan in missing {
-        output.note(format_args!("plan {plan} is not there: its keys are refused"));
+        output.note(format_args!("plan {plan} is not there: whoever is on it is refused"));
     }
     if output.is_json() {
         return output.json(&rows);
@@ -46,8 +51,12 @@ pub(super) async fn show(
 }
 
 /// Every limit once, by plan; and the plans that are not there.
-async fn read(subject: &Subject, store: &Store) -> Result<(Vec<Row>, Vec<Name>), Failure> {
-    let (consumer, keys_of_plans) = keys_of_plans(subject, store).await?;
+async fn read(
+    subject: &Subject,
+    plan: Option<&Name>,
+    store: &Store,
+) -> Result<(Vec<Row>, Vec<Name>), Failure> {
+    let (consumer, keys_of_plans) = keys_of_plans(subject, plan, store).await?;
     let plans = store.plans().await?;
     let mut rows = Vec::new();
     let mut missing = Vec::new();
@@ -74,6 +83,7 @@ async fn read(subject: &Subject, store: &Store) -> Result<(Vec<Row>, Vec<Name>),
 /// The plans that are asked about, and the lineages of the keys on each.
 async fn keys_of_plans(
     subject: &Subject,
+    only: Option<&Name>,
     store: &Store,
 ) -> Result<(ConsumerId, BTreeMap<Name, BTreeSet<KeyId>>), Failure> {
     let (consumer, records) = match subject {
@@ -86,9 +96,16 @@ async fn keys_of_plans(
             records.retain(|record| record.status != KeyStatus::Revoked);
             (consumer.clone(), records)
         }
+        Subject::Visitor(consumer) => {
+            let keys = || consumer.visitor_lineage().into_iter().collect();
+            return Ok((
+                consumer.clone(),
+                only.map(|plan| (plan.clone(), keys())).into_iter().collect(),
+            ));
+        }
     };
     let mut keys: BTreeMap<Name, BTreeSet<KeyId>> = BTreeMap::new();
-    for record in records {
+    for record in records.iter().filter(|record| only.is_none_or(|plan| *plan == record.plan)) {
         keys.entry(record.plan.clone()).or_default().insert(record.lineage);
     }
     Ok((consumer, keys))

@@ -94,6 +94,10 @@ impl UsageCommand {
         Ok(match &self.subject {
             Subject::Key(id) => query.key(*id),
             Subject::Consumer(consumer) => query.consumer(consumer.clone()),
+            Subject::Visitor(visitor) => {
+                let why = "who calls without a key is metered together, not by address";
+                return Err(Failure::Usage(format!("there is no usage of {visitor}: {why}")));
+            }
         })
     }
 
@@ -105,6 +109,7 @@ impl UsageCommand {
         let records = match &self.subject {
             Subject::Key(id) => vec![store.record(*id).await?],
             Subject::Consumer(consumer) => store.records_of(consumer).await?,
+            Subject::Visitor(_) => Vec::new(),
         };
         let usage = store.usage();
         let mut last_used = None;

@@ -89,6 +89,50 @@ fn revoked_keys_and_rotated_ones_do_not_count_twice() {
     assert_eq!(told(&list), expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_calls_without_a_key_is_found_by_address() {
+    let desk = Desk::with_plans();
+    let service = Service::with(&desk.redis.url(), |gate| gate.anonymous("free")).await;
+    for address in ["203.0.113.7", "203.0.113.7", "203.0.113.8", "2001:db8::1", "2001:db8::2"] {
+        service.visit(address).await.unwrap();
+    }
+    let show =
+        |subject: &str| desk.run(["limits", "show", subject, "--plan", "free", "--json"]).json();
+    let used = |subject: &str| -> Vec<u64> { told(&show(subject)).iter().map(|it| it.2).collect() };
+    assert_eq!(used("ip:203.0.113.7"), [2, 0, 2], "daily, export, and burst, which is by key");
+    assert_eq!(used("ip:2001:db8::7"), [2, 0, 2], "one network, one caller");
+    assert_eq!(used("ip:2001:db8::/64"), [2, 0, 2]);
+
+    let reset = desk.run(["limits", "reset", "ip:203.0.113.7", "--json"]).json();
+    assert_eq!(reset, json!({"reset": "ip:203.0.113.7"}));
+    assert_eq!(used("ip:203.0.113.7"), [0, 0, 0]);
+    assert_eq!(used("ip:203.0.113.8"), [1, 0, 1]);
+    let list = show("ip:2001:db8::7");
+    assert_eq!(list[0]["consumer"], "ip:2001:db8::/64");
+}
+
+#[test]
+fn an_address_is_nobody_without_a_plan_and_has_no_usage() {
+    let desk = Desk::with_plans();
+    let line = desk.run(["limits", "show", "ip:203.0.113.7"]).failed(2);
+    assert!(line.starts_with("no key names the plan of ip:203.0.113.7; add --plan"), "{line}");
+    let line = desk.run(["usage", "ip:203.0.113.7"]).failed(2);
+    assert!(line.starts_with("there is no usage of ip:203.0.113.7"), "{line}");
+    let line = desk.run(["limits", "reset", "ip:203.0.113"]).failed(2);
+    assert!(line.contains("`203.0.113` is no address; write one such as"), "{line}");
+    let ran = desk.run(["limits", "show", "ip:203.0.113.7", "--plan", "gone"]);
+    assert_eq!(ran.done(), "");
+}
+
+#[test]
+fn limits_of_one_plan_are_shown_alone() {
+    let desk = Desk::with_plans();
+    desk.issue("acme");
+    let of = |plan: &str| desk.run(["limits", "show", "acme", "--plan", plan, "--json"]).json();
+    assert_eq!(of("free").as_array().unwrap().len(), 3);
+    assert_eq!(of("other").as_array().unwrap().len(), 0);
+}
+
 #[test]
 fn whom_nobody_knows_is_told() {
     let desk = Desk::with_plans();

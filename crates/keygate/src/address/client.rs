@@ -1,6 +1,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
+    str::FromStr,
 };
 
 /// Where a request comes from, as far as that is proven.
@@ -47,16 +48,15 @@ impl fmt::Display for ClientAddress {
 /// addresses for every request.
 ///
 /// Displays as `203.0.113.7` and `2001:db8:1:2::/64`: at most 42 visible ASCII characters, which can
-/// stand in the id of a consumer.
+/// stand in the id of a consumer. Reads as that, or as any address of the partition.
 ///
 /// ```
-/// use std::net::IpAddr;
-/// use keygate::{address::ClientAddress, record::ConsumerId};
+/// use keygate::address::AddressPartition;
 ///
-/// let client = ClientAddress::from("2001:db8:1:2::7".parse::<IpAddr>()?);
-/// let consumer = ConsumerId::parse(&format!("ip:{}", client.partition()))?;
-/// assert_eq!(consumer.as_str(), "ip:2001:db8:1:2::/64");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let partition: AddressPartition = "2001:db8:1:2::7".parse()?;
+/// assert_eq!(partition.to_string(), "2001:db8:1:2::/64");
+/// assert_eq!("2001:db8:1:2::/64".parse(), Ok(partition));
+/// # Ok::<(), keygate::address::AddressPartitionError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressPartition(IpAddr);
@@ -68,6 +68,28 @@ impl fmt::Display for AddressPartition {
             IpAddr::V6(subnet) => write!(f, "{subnet}/64"),
         }
     }
+}
+
+impl FromStr for AddressPartition {
+    type Err = AddressPartitionError;
+
+    fn from_str(text: &str) -> Result<Self, AddressPartitionError> {
+        let network = text.strip_suffix("/64");
+        let address = network.unwrap_or(text).parse::<IpAddr>().ok();
+        let partition = |address| ClientAddress::from(address).partition();
+        let found = address.map(partition).filter(|it| network.is_none() || it.0.is_ipv6());
+        found.ok_or_else(|| AddressPartitionError { given: text.chars().take(64).collect() })
+    }
+}
+
+/// A text that is neither an address nor the /64 of one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is no address; write one such as 203.0.113.7, 2001:db8:1:2::7 or 2001:db8:1:2::/64",
+    .given.escape_debug()
+)]
+pub struct AddressPartitionError {
+    given: String,
 }
 
 #[cfg(test)]
@@ -101,12 +123,25 @@ mod tests {
         assert_eq!(client("::ffff:1.2.3.4").to_string(), "1.2.3.4");
     }
 
+    #[test]
+    fn what_is_no_address_is_told() {
+        for bad in
+            ["", "acme", "203.0.113", "203.0.113.7/64", "::ffff:1.2.3.4/64", "::/63", "::/64/64"]
+        {
+            let error = bad.parse::<AddressPartition>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{bad}` is no address; write one")), "{error}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn every_partition_can_be_a_consumer(address: IpAddr) {
-            let text = format!("ip:{}", ClientAddress::from(address).partition());
-            prop_assert!(text.len() <= 45);
-            prop_assert!(ConsumerId::parse(&text).is_ok());
+        fn every_partition_can_be_a_consumer_and_reads_as_it_is_written(address: IpAddr) {
+            let partition = ClientAddress::from(address).partition();
+            let visitor = ConsumerId::visitor(partition);
+            prop_assert!(visitor.as_str().len() <= 45);
+            prop_assert_eq!(ConsumerId::parse(visitor.as_str()), Ok(visitor));
+            prop_assert_eq!(partition.to_string().parse(), Ok(partition));
+            prop_assert_eq!(address.to_string().parse(), Ok(partition));
         }
     }
 }

@@ -28,7 +28,7 @@ mod proxies;
 mod range;
 
 pub use self::{
-    client::{AddressPartition, ClientAddress},
+    client::{AddressPartition, AddressPartitionError, ClientAddress},
     hop::HopSyntax,
     proxies::TrustedProxies,
     range::{AddressRange, AddressRangeError},

@@ -84,7 +84,7 @@ impl Gate {
     fn visitor(&self, request: &impl RequestHead) -> Option<ConsumerId> {
         self.anonymous.as_ref()?;
         let address = self.wire.client_address(request)?;
-        ConsumerId::visitor(address.partition()).ok()
+        Some(ConsumerId::visitor(address.partition()))
     }
 
     fn shown(&self, credential: Result<Extraction<'_>, NoCredential>) -> Shown {

@@ -58,6 +58,13 @@ impl Service {
         Ok(())
     }
 
+    /// A request without a key.
+    pub(crate) async fn visit(&self, address: &str) -> Result<(), Reason> {
+        let request = Request { authorization: None, peer: Some(address.parse().unwrap()) };
+        self.decide(&request, Requirement::default()).await?.settle(Some(200));
+        Ok(())
+    }
+
     /// Issues a key by itself.
     pub(crate) async fn issue(&self, new: NewKey) {
         drop(self.gate.keyring().issue(new).await.unwrap());
@@ -69,9 +76,13 @@ impl Service {
     }
 
     async fn admit(&self, key: &str, requirement: Requirement) -> Result<Passage, Reason> {
-        let presented =
-            self.gate.present(&Request(format!("Bearer {key}")), &Arc::new(requirement));
-        self.gate.admit(presented.unwrap()).await.map_err(|rejection| rejection.reason())
+        let request = Request { authorization: Some(format!("Bearer {key}")), peer: None };
+        self.decide(&request, requirement).await
+    }
+
+    async fn decide(&self, request: &Request, demanded: Requirement) -> Result<Passage, Reason> {
+        let presented = self.gate.present(request, &Arc::new(demanded)).unwrap();
+        self.gate.admit(presented).await.map_err(|rejection| rejection.reason())
     }
 }
 
@@ -88,8 +99,11 @@ async fn soon<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
     timeout(PATIENCE, trying).await.expect("the service learns of the change")
 }
 
-/// A request whose only header is `Authorization`.
-struct Request(String);
+/// A request with one header at most, `Authorization`.
+struct Request {
+    authorization: Option<String>,
+    peer: Option<IpAddr>,
+}
 
 impl RequestHead for Request {
     fn method(&self) -> &str {
@@ -105,7 +119,7 @@ impl RequestHead for Request {
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        std::iter::once(("authorization", self.0.as_bytes()))
+        self.authorization.iter().map(|value| ("authorization", value.as_bytes()))
     }
 
     fn caller(&self) -> Option<&Caller> {
@@ -113,6 +127,6 @@ impl RequestHead for Request {
     }
 
     fn peer(&self) -> Option<IpAddr> {
-        None
+        self.peer
     }
 }
