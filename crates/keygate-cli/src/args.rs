@@ -88,11 +88,8 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(address) = text.strip_prefix("ip:") {
-            let visitor = |address| Self::Visitor(ConsumerId::visitor(address));
-            return address
-                .parse()
-                .map(visitor)
-                .map_err(|error: AddressPartitionError| error.to_string());
+            let told = |error: AddressPartitionError| error.to_string();
+            return Ok(Self::Visitor(ConsumerId::visitor(address.parse().map_err(told)?)));
         }
         match text.parse() {
             Ok(id) => Ok(Self::Key(id)),

@@ -97,11 +97,9 @@ async fn keys_of_plans(
             (consumer.clone(), records)
         }
         Subject::Visitor(consumer) => {
-            let keys = || consumer.visitor_lineage().into_iter().collect();
-            return Ok((
-                consumer.clone(),
-                only.map(|plan| (plan.clone(), keys())).into_iter().collect(),
-            ));
+            let lineages = consumer.visitor_lineage().into_iter().collect();
+            let plan = only.map(|plan| (plan.clone(), lineages));
+            return Ok((consumer.clone(), plan.into_iter().collect()));
         }
     };
     let mut keys: BTreeMap<Name, BTreeSet<KeyId>> = BTreeMap::new();
