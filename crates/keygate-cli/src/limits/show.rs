@@ -32,10 +32,6 @@ pub(super) async fn show(
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
-    if let (Subject::Visitor(visitor), None) = (subject, plan) {
-        let fix = "add --plan, with the name that the services give to `anonymous`";
-        return Err(Failure::Usage(format!("no key names the plan of {visitor}; {fix}")));
-    }
     let (rows, missing) = read(subject, plan, &Store::connect(global).await?).await?;
     for plan in missing {
         output.note(format_args!("plan {plan} is not there: whoever is on it is refused"));
@@ -96,10 +92,13 @@ async fn keys_of_plans(
             records.retain(|record| record.status != KeyStatus::Revoked);
             (consumer.clone(), records)
         }
-        Subject::Visitor(consumer) => {
-            let lineages = consumer.visitor_lineage().into_iter().collect();
-            let plan = only.map(|plan| (plan.clone(), lineages));
-            return Ok((consumer.clone(), plan.into_iter().collect()));
+        Subject::Visitor(visitor) => {
+            let plan = only.ok_or_else(|| {
+                let fix = "add --plan, with the name that the services give to `anonymous`";
+                Failure::Usage(format!("no key names the plan of {visitor}; {fix}"))
+            })?;
+            let lineages = visitor.visitor_lineage().into_iter().collect();
+            return Ok((visitor.clone(), BTreeMap::from([(plan.clone(), lineages)])));
         }
     };
     let mut keys: BTreeMap<Name, BTreeSet<KeyId>> = BTreeMap::new();

@@ -64,7 +64,8 @@ enum By {
 impl UsageCommand {
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Result<(), Failure> {
         let query = self.query(SystemClock.now().to_datetime())?;
-        let (rollups, last_used) = self.ask(&query, &Store::connect(global).await?).await?;
+        let store = Store::connect(global).await?;
+        let (rollups, last_used) = self.ask(query.clone(), &store).await?;
         let views: Vec<RollupView<'_>> = rollups.iter().map(RollupView::of).collect();
         if self.csv {
             return Ok(view::csv(&views, io::stdout().lock())?);
@@ -91,32 +92,30 @@ impl UsageCommand {
         }
         let mut query = UsageQuery::by(by).between(since, until);
         query.operation.clone_from(&self.operation);
-        Ok(match &self.subject {
-            Subject::Key(id) => query.key(*id),
-            Subject::Consumer(consumer) => query.consumer(consumer.clone()),
-            Subject::Visitor(visitor) => {
-                let why = "who calls without a key is metered together, not by address";
-                return Err(Failure::Usage(format!("there is no usage of {visitor}: {why}")));
-            }
-        })
+        Ok(query)
     }
 
     async fn ask(
         &self,
-        query: &UsageQuery,
+        query: UsageQuery,
         store: &Store,
     ) -> Result<(Vec<Rollup>, Option<DateTime<Utc>>), Failure> {
-        let records = match &self.subject {
-            Subject::Key(id) => vec![store.record(*id).await?],
-            Subject::Consumer(consumer) => store.records_of(consumer).await?,
-            Subject::Visitor(_) => Vec::new(),
+        let (query, records) = match &self.subject {
+            Subject::Key(id) => (query.key(*id), vec![store.record(*id).await?]),
+            Subject::Consumer(consumer) => {
+                (query.consumer(consumer.clone()), store.records_of(consumer).await?)
+            }
+            Subject::Visitor(visitor) => {
+                let why = "who calls without a key is metered together, not by address";
+                return Err(Failure::Usage(format!("there is no usage of {visitor}: {why}")));
+            }
         };
         let usage = store.usage();
         let mut last_used = None;
         for record in records {
             last_used = last_used.max(usage.last_used(record.id).await?);
         }
-        Ok((usage.query(query).await?, last_used))
+        Ok((usage.query(&query).await?, last_used))
     }
 }
 

@@ -108,7 +108,7 @@ impl GateBuilder {
     /// for logging and tracing layers around the gate's. The verdict on a refused one is always there.
     ///
     /// Without it, which is the default, who calls is known further in, by the `Caller` in the extensions of the
-    /// request, and a response costs three allocations less.
+    /// request, and a response behind tower costs three allocations less.
     pub fn tell_admitted(self) -> Self {
         Self { tells_admitted: true, ..self }
     }
